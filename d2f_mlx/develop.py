@@ -1,0 +1,145 @@
+"""A digital photograph becomes a film picture: halides are scattered over it, and a network rebuilds the film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+
+from . import checkpoint, images
+from .grain import HalideStatistics, scatter
+from .models import Reconstructor
+
+_TILES = {"unet": 512, "dianet": 128}  # sides that keep a tile's activations well below a gigabyte
+
+
+class Developer:
+    """A reconstructor ready to develop pictures: load once, develop many.
+
+    Args:
+        reconstructor: A bundled name, a trained folder, or a loaded model.
+        statistics: The film whose halides are scattered; by default the reconstructor's own.
+        density_scale: Halides against the film's own density, in (0, 9].
+        strength: How far to go from the photo (0) to the film (1); beyond 1 exaggerates.
+        tile: Side of the tiles in pixels; the result does not depend on it. 0 chooses one that fits the network.
+
+    Raises: ValueError for anything that cannot be loaded or is out of range.
+    """
+
+    def __init__(
+        self,
+        reconstructor: str | Path | Reconstructor = "unet",
+        *,
+        statistics: HalideStatistics | None = None,
+        density_scale: float = 1.0,
+        strength: float = 1.0,
+        tile: int = 0,
+    ) -> None:
+        if not 0 < density_scale <= 9:
+            raise ValueError(f"develop expects density_scale in (0, 9], got {density_scale}")
+        if not 0 <= strength <= 4:
+            raise ValueError(f"develop expects strength in [0, 4], got {strength}")
+        if tile < 0:
+            raise ValueError(f"develop expects a tile of 0 or more pixels, got {tile}")
+        if isinstance(reconstructor, Reconstructor):
+            self._network = reconstructor
+            self._statistics = statistics or checkpoint.statistics_of("unet")
+        else:
+            self._network = checkpoint.from_pretrained(reconstructor)
+            self._statistics = statistics or checkpoint.statistics_of(reconstructor)
+        self._density_scale, self._strength, self._tile = density_scale, strength, tile
+        self._rebuild = mx.compile(self._rebuilt)
+
+    def __call__(
+        self,
+        photo: str | Path | np.ndarray | mx.array,
+        *,
+        key: int | mx.array = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """Develop one picture; see `develop`."""
+        pixels = images.read(photo).pixels if isinstance(photo, str | Path) else _checked(np.array(photo))
+        floating = pixels.dtype == np.float32
+        words = mx.random.key(key) if isinstance(key, int) else key
+        strength = mx.array(self._strength, mx.float32)
+
+        def process(tile_pixels: np.ndarray, tile: images.Tile) -> np.ndarray:
+            picture = mx.array(tile_pixels if floating else images.to_float(tile_pixels))
+            halides = scatter(
+                picture,
+                self._statistics,
+                kind=self._network.config.halides,
+                density_scale=self._density_scale,
+                key=words,
+                origin=(tile.top, tile.left),
+            )
+            film = np.array(self._rebuild(picture, halides.mask, halides.image, strength))
+            return film if floating else images.from_float(film, pixels.dtype)
+
+        overlap = self._network.overlap
+        align = self._network.network.multiple
+        side = self._tile or min(_TILES[self._network.config.network], max(pixels.shape[:2]))
+        return images.map_tiles(
+            process, pixels, size=-(-side // align) * align, overlap=overlap, progress=progress
+        )
+
+    def _rebuilt(self, photo: mx.array, mask: mx.array, image: mx.array, strength: mx.array) -> mx.array:
+        """Rebuild one tile: halides as differences from the photo (residual) or as they are (absolute)."""
+        base = (2 * photo - 1)[None]
+        halides, mask = (2 * image - 1)[None], mask[None]
+        if self._network.config.way == "residual":
+            residual = self._network(mx.where(mask, halides - base, 0), mask, base)
+        else:
+            residual = self._network(mx.where(mask, halides, 0), mask) - base
+        return mx.clip(photo + strength * residual[0] / 2, 0, 1)
+
+
+def _checked(pixels: np.ndarray) -> np.ndarray:
+    """Take integers as they are and floats as float32, refusing what is no photograph."""
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise ValueError(f"develop expects a photo (H, W, 3), got shape {pixels.shape}")
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise ValueError(f"develop expects uint8, uint16 or float pixels, got {pixels.dtype}")
+    if not np.isfinite(pixels).all():
+        raise ValueError("develop expects finite pixels, got NaN or infinity")
+    return np.clip(pixels, 0, 1).astype(np.float32)
+
+
+def develop(
+    photo: str | Path | np.ndarray | mx.array,
+    *,
+    reconstructor: str | Path | Reconstructor = "unet",
+    statistics: HalideStatistics | None = None,
+    density_scale: float = 1.0,
+    strength: float = 1.0,
+    key: int | mx.array = 0,
+    tile: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Give a digital photograph the grain of film.
+
+    Halides with the film's statistics are scattered over the photo and a network rebuilds the film picture between them. Colour
+    stays the photo's own: the local mean does not move. Works by tiles, in memory that does not grow with the picture
+    beyond the picture itself; the result depends neither on the tile size nor on where a tile was cut.
+
+    Args:
+        photo: A picture file, or pixels: uint8, uint16, or float in [0, 1].
+        reconstructor: A bundled name (`checkpoint.bundled`), a trained folder, or a loaded model.
+        statistics: The film whose halides are scattered; by default the reconstructor's own.
+        density_scale: Halides against the film's own density, in (0, 9]; 2 or 3 gives coarser steps between them.
+        strength: How far to go from the photo (0) to the film (1); up to 4 exaggerates.
+        key: Seed or random key; the same one gives the same grain.
+        tile: Side of the tiles in pixels; 0 chooses.
+        progress: Called with (tiles done, tiles in all).
+
+    Shape: (H, W, 3) -> the same, in the photo's type (float32 for floats)
+    Raises: ValueError for bad arguments, `images.ImageFileError` for a bad file, before any work is done.
+    """
+    developer = Developer(
+        reconstructor, statistics=statistics, density_scale=density_scale, strength=strength, tile=tile
+    )
+    return developer(photo, key=key, progress=progress)

@@ -1,0 +1,72 @@
+"""Small linear filters whose result for a pixel does not depend on where a tile was cut.
+
+Every output is a fixed sequence of multiplications and additions of shifted copies, never a matrix product or an FFT whose
+rounding changes with the shape: two tiles that share a pixel agree on it bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from operator import add
+
+import mlx.core as mx
+import numpy as np
+
+
+def correlate(picture: mx.array, kernel: mx.array) -> mx.array:
+    """Correlate every channel with one small kernel and keep the part where the kernel fits.
+
+    Pixels are slices of a flat, contiguous buffer at constant offsets (vectorised on the CPU).
+
+    Shape: picture (B, H, W, C), kernel (K, L) -> (B, H - K + 1, W - L + 1, C)
+    Raises: ValueError if the picture is smaller than the kernel.
+    """
+    batch, height, width, channels = picture.shape
+    rows, columns = kernel.shape
+    if height < rows or width < columns:
+        raise ValueError(f"correlate expects a picture of at least {kernel.shape}, got {(height, width)}")
+    flat = picture.reshape(-1)
+    row = width * channels
+    count = flat.size - (rows - 1) * row - (columns - 1) * channels
+    starts = [(i, j, i * row + j * channels) for i in range(rows) for j in range(columns)]
+    total = reduce(add, (flat[start : start + count] * kernel[i, j] for i, j, start in starts))
+    total = mx.pad(total, (0, flat.size - count)).reshape(batch, height, width, channels)
+    return total[:, : height - rows + 1, : width - columns + 1]
+
+
+def smooth(picture: mx.array, taps: np.ndarray) -> mx.array:
+    """Filter down and across with the same taps; the border is zero (divide by the smoothed ones to undo that).
+
+    Shape: (B, H, W, C), taps (2 r + 1,) -> (B, H, W, C)
+    """
+    radius = len(taps) // 2
+    weights = mx.array(taps, mx.float32)
+    padded = mx.pad(picture, [(0, 0), (radius, radius), (radius, radius), (0, 0)])
+    return correlate(correlate(padded, weights[:, None]), weights[None, :])
+
+
+def gaussian_taps(sigma: float, radius: int | None = None) -> np.ndarray:
+    """Return the taps of a Gaussian of ``sigma`` pixels that sum to one."""
+    reach = math.ceil(3 * sigma) if radius is None else radius
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return taps / taps.sum()
+
+
+def guided_base(picture: mx.array, radius: int = 4, epsilon: float = 0.004) -> mx.array:
+    """Denoise film with the guided filter: what is left of the picture without its grain.
+
+    q = mean(a) I + mean(b), a = var(I) / (var(I) + epsilon), b = (1 - a) mean(I): where the variance of a window is
+    far below ``epsilon`` (grain) the mean stays, where it is far above (edges) the picture. Each channel guides itself.
+
+    Shape: (B, H, W, C) -> the same
+    Range: float32 in [0, 1]; ``epsilon`` in its square (0.004 is a standard deviation of 16 levels of 255)
+    Reference: He, Sun and Tang 2013, 'Guided image filtering', equations 5, 6 and 8. doi:10.1109/TPAMI.2012.213
+    """
+    taps = np.ones(2 * radius + 1)
+    share = 1 / smooth(mx.ones((1, *picture.shape[1:3], 1)), taps)
+    mean = smooth(picture, taps) * share
+    variance = mx.maximum(smooth((picture * picture), taps) * share - mean * mean, 0)
+    gain = variance / (variance + epsilon)
+    offset = mean - gain * mean
+    return smooth(gain, taps) * share * picture + smooth(offset, taps) * share

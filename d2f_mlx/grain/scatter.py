@@ -1,0 +1,111 @@
+"""Scatter a film's halides over a digital photograph."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+import mlx.core as mx
+import numpy as np
+
+from .filters import correlate
+from .halide import Kind, halide_mask
+from .noise import normal_at, uniform_at
+from .statistics import BANDS, HalideStatistics
+
+_THINNING = 1  # salt of the uniform numbers that thin or add halides
+
+
+class Halides(NamedTuple):
+    """Where a picture's halides are and what they hold.
+
+    Shape: both (H, W, 3)
+    Range: ``mask`` is bool; ``image`` in [0, 1], the picture's value at the halides and zero elsewhere
+    """
+
+    mask: mx.array
+    image: mx.array
+
+
+def scatter(
+    photo: mx.array,
+    statistics: HalideStatistics,
+    *,
+    kind: Kind = "extrema",
+    density_scale: float = 1.0,
+    key: mx.array,
+    origin: tuple[int, int] = (0, 0),
+) -> Halides:
+    """Give a digital photograph halides as the measured film would have.
+
+    A residual field with the film's spectrum, channel correlation and sigma(brightness) is laid over the photo, rounded
+    to 8-bit levels as the measured scans were, and *its* extrema and their values are taken. So neighbours are never both
+    halides unless they tie, heights stand above (or below) the local mean as film's do, and the photo's own
+    texture keeps its extrema.
+
+    Args:
+        photo: Display-encoded picture. Shape (H, W, 3), float32 in [0, 1].
+        statistics: The film.
+        kind: Which halides: peaks, valleys or both.
+        density_scale: 1 is the film's own density; below, halides are dropped at random; above, pixels between
+            them are added at random, with the values that the field has there.
+        key: Random key (`mlx.core.random.key`); the same key gives the same halides.
+        origin: Where the photo's first pixel lies in the whole picture: tiles of one picture agree
+            wherever their 3x3 windows are whole.
+
+    Raises: ValueError for a wrong shape or a density scale outside (0, 9].
+    """
+    if photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
+        raise ValueError(f"scatter expects a photo (H, W, 3), got shape {photo.shape}")
+    if not 0 < density_scale <= 9:
+        raise ValueError(f"scatter expects density_scale in (0, 9], got {density_scale}")
+    step = _compiled(kind)
+    mask, image = step(photo, _tables(statistics, kind), key, mx.array(origin, mx.int32), mx.array(density_scale))
+    return Halides(mask, image)
+
+
+class _Tables(NamedTuple):
+    """What the compiled step reads of the statistics."""
+
+    sigma: mx.array  # (256, 3) in [0, 1] units
+    extra: mx.array  # (3,) odds that turn the share of added halides into a probability
+    mixing: mx.array  # (3, 3) lower triangle: independent channels -> film's correlation
+    kernel: mx.array  # (9, 9)
+
+
+@lru_cache(maxsize=8)
+def _tables(statistics: HalideStatistics, kind: Kind) -> _Tables:
+    centres = (np.arange(BANDS) + 0.5) * 256 / BANDS
+    sigma = np.stack([np.interp(np.arange(256), centres, s) for s in statistics.sigma.T], -1) / 255
+    index = {"peaks": [0], "valleys": [1], "extrema": [0, 1]}[kind]
+    density = statistics.density[index].sum(0).mean(0).clip(0, 0.9)
+    mixing = np.linalg.cholesky(statistics.correlation + 1e-4 * np.eye(3))
+    return _Tables(*(mx.array(a, mx.float32) for a in (sigma, density / (1 - density), mixing, statistics.kernel)))
+
+
+def grain_field(tables: _Tables, key: mx.array, origin: mx.array, shape: tuple[int, int]) -> mx.array:
+    """Synthesise Gaussian grain of unit deviation with the film's spectrum and channel correlation.
+
+    Shape: -> (H, W, 3)
+    """
+    radius = tables.kernel.shape[0] // 2
+    white = normal_at(key, origin - radius, (shape[0] + 2 * radius, shape[1] + 2 * radius, 3))
+    # Sums of products, not a matrix product, whose rounding changes with the shape.
+    mixed = sum(white[..., i : i + 1] * tables.mixing[:, i] for i in range(3))
+    return correlate(mixed[None], tables.kernel)[0]
+
+
+@cache
+def _compiled(kind: Kind):
+    def step(photo, tables, key, origin, density_scale):
+        tables = _Tables(*tables)
+        level = mx.clip(mx.round(photo * 255), 0, 255).astype(mx.int32)
+        sigma = mx.stack([mx.take(tables.sigma[:, c], level[..., c]) for c in range(3)], axis=-1)
+        field = grain_field(tables, key, origin, photo.shape[:2])
+        film = mx.clip(mx.round((photo + sigma * field) * 255), 0, 255)
+        mask = halide_mask(film.astype(mx.uint8), kind)
+        chance = uniform_at(key, origin, photo.shape, _THINNING)
+        mask = (mask & (chance < density_scale)) | (chance < (density_scale - 1) * tables.extra)
+        return mask, mx.where(mask, film / 255, 0)
+
+    return mx.compile(step)

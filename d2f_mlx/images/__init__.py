@@ -1,0 +1,32 @@
+"""Image files to arrays and back, with their metadata; overlapping tiles."""
+
+from d2f_mlx.images.files import (
+    MAX_PIXELS,
+    SUFFIXES,
+    ImageFileError,
+    Picture,
+    find,
+    read,
+    size,
+    write,
+)
+from d2f_mlx.images.pixels import from_float, to_float
+from d2f_mlx.images.tiles import Tile, blend_tiles, map_tiles, read_tile, split
+
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "ImageFileError",
+    "Picture",
+    "Tile",
+    "blend_tiles",
+    "find",
+    "from_float",
+    "map_tiles",
+    "read",
+    "read_tile",
+    "size",
+    "split",
+    "to_float",
+    "write",
+]

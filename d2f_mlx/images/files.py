@@ -1,0 +1,316 @@
+"""Photographs from files to arrays and back, with their EXIF and their colour profile.
+
+Every problem with a file is an `ImageFileError` of one line that begins with the file's name.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from d2f_mlx.images import deep, encode, metadata
+from d2f_mlx.images.pixels import check_shape, over_white, upright, with_bits
+
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
+SUFFIXES = tuple(_FORMATS)
+MAX_PIXELS = 1_000_000_000
+
+# Opening the format's class itself, not Image.open, keeps Pillow's process-wide pixel limit out of the way.
+_OPENERS: dict[bytes, type[ImageFile.ImageFile]] = {
+    b"\xff\xd8\xff": JpegImageFile,
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+    b"RIFF": WebPImageFile,
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImageFile),
+}
+_WARNINGS = threading.Lock()  # warnings.catch_warnings is not thread-safe
+
+
+class ImageFileError(ValueError):
+    """A picture file that cannot be read, written or found; one line that begins with the file's name."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright RGB picture as it was decoded, and the metadata that goes with it to the output.
+
+    Shape: pixels (H, W, 3), C-contiguous
+    Range: uint8 [0, 255] or uint16 [0, 65535], display-encoded in the space of ``icc`` (sRGB where None)
+    """
+
+    pixels: np.ndarray
+    exif: bytes | None = None
+    icc: bytes | None = None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong with a file into one line that begins with its name."""
+    try:
+        yield
+    except Exception as error:  # Pillow raises a dozen kinds on damaged files; the cause stays attached
+        reason = (
+            (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        )
+        raise ImageFileError(f"{path.name or path}: {' '.join(reason.split())}") from error
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a file says before its pixels are decoded; height and width are the upright picture's."""
+
+    image: ImageFile.ImageFile
+    bits: int
+    tags: Image.Exif
+    exif: bytes | None
+    height: int
+    width: int
+
+
+def _tiff_bits(file: BinaryIO) -> int:
+    """Return a TIFF's bits per sample before Pillow decides to reduce them."""
+    head = file.read(8)
+    tags = ImageFileDirectory_v2(head + file.read(8) if 43 in head[2:4] else head)
+    file.seek(tags.next)
+    tags.load(file)
+    bits = max(np.atleast_1d(tags.get(258, 1)))
+    kinds = {1: "", 2: "signed ", 3: "floating-point "}
+    kind = kinds.get(int(max(np.atleast_1d(tags.get(339, 1)))), "")
+    if kind or (bits > 8 and bits != 16):
+        raise ValueError(f"{bits}-bit {kind}samples; d2f_mlx reads 8 and 16-bit unsigned integers")
+    if bits == 16 and tags.get(262) not in (0, 1, 2):
+        raise ValueError("16-bit samples that are neither grey nor RGB; convert it to RGB first")
+    return int(bits)
+
+
+def _header(file: BinaryIO) -> _Header:
+    """Read everything but the pixels, with Pillow's warnings about harmless damage kept quiet."""
+    start = file.read(32)
+    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
+    if not start:
+        raise ValueError("the file is empty")
+    if opener is None or (opener is WebPImageFile and start[8:12] != b"WEBP"):
+        raise ValueError("not a JPEG, PNG, TIFF or WebP picture")
+    file.seek(0)
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        bits = _tiff_bits(file) if opener is TiffImageFile else 8
+        if opener is PngImageFile and start[24:25] == b"\x10":
+            bits = 16
+        file.seek(0)
+        image = opener(file)
+        tags = metadata.read_exif(image, file)
+        width, height = image.size
+        if isinstance(image, TiffImageFile):  # Pillow turns a TIFF's size itself, in some versions
+            width, height = image.tag_v2[256], image.tag_v2[257]
+        if tags.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+            width, height = height, width
+        return _Header(image, bits, tags, metadata.carried_exif(tags, (height, width)), height, width)
+
+
+def size(path: str | Path) -> tuple[int, int]:
+    """Return the upright picture's (height, width) from the file's header, without decoding it.
+
+    Raises:
+        ImageFileError: where the file is missing or is not a picture.
+    """
+    path = Path(path)
+    with _naming(path), path.open("rb") as file:
+        header = _header(file)
+        return header.height, header.width
+
+
+def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a JPEG, PNG, TIFF or WebP file as an upright RGB picture at its own bit depth.
+
+    - EXIF's orientation is applied to the pixels and removed; the thumbnail and tags on how the file stored
+      its pixels are left out of the carried EXIF, and EXIF that is damaged is dropped.
+    - Grey is replicated to three channels, a palette is looked up, transparency is composited over white.
+    - CMYK becomes sRGB through the profile inside the file, and carries sRGB's profile from then on; where
+      there is no usable one, Pillow's plain conversion is used. A profile that is not for RGB is dropped.
+    - Of an animation or a file with many pages, the first is read.
+    - 16-bit colour, and TIFF beyond Pillow's ``MAX_IMAGE_PIXELS``, need OpenImageIO (``d2f_mlx[deep]``).
+
+    Args:
+        path: the file; its contents decide the format, its suffix does not.
+        max_pixels: a picture whose header says more is refused before it is decoded.
+
+    Raises:
+        ImageFileError: where the file is missing, damaged, truncated, too large or not a picture.
+    """
+    path = Path(path)
+    with _naming(path), path.open("rb") as file:
+        header = _header(file)
+        if header.height * header.width > max_pixels:
+            raise ValueError(f"{header.width} x {header.height} pixels; at most {max_pixels} are read")
+        image, icc = header.image, header.image.info.get("icc_profile")
+        large = header.height * header.width > (Image.MAX_IMAGE_PIXELS or MAX_PIXELS)
+        grey = image.mode.startswith("I;16")
+        if (header.bits == 16 and not grey) or (isinstance(image, TiffImageFile) and large):
+            pixels = over_white(*deep.read_deep(path))
+        else:
+            image.load()
+            if image.mode == "CMYK":
+                image, icc = _cmyk_to_rgb(image, icc)
+            pixels = _grey16(image) if grey else _rgb8(image)
+        # A TIFF that Pillow decoded is upright already, and its orientation is then gone from these tags.
+        pixels = upright(pixels, header.tags.get(ExifTags.Base.Orientation, 1))
+        if pixels.shape[2] == 1:
+            pixels = np.repeat(pixels, 3, axis=2)
+        pixels = np.require(pixels, requirements=["C", "W"])
+        return Picture(pixels, header.exif, metadata.rgb_profile(icc))
+
+
+def _grey16(image: Image.Image) -> np.ndarray:
+    """Take 16-bit grey from Pillow in native byte order; white is stored as 0 in some TIFFs."""
+    pixels = np.asarray(image).astype(np.uint16)[..., None]
+    inverted = isinstance(image, TiffImageFile) and image.tag_v2.get(262) == 0
+    return 65535 - pixels if inverted else pixels
+
+
+def _rgb8(image: Image.Image) -> np.ndarray:
+    """Turn a decoded Pillow picture of any 8-bit mode into RGB."""
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        pixels = np.asarray(image.convert("RGBA"))
+        return over_white(pixels[..., :3], pixels[..., 3:], False)
+    if image.mode not in ("1", "L", "P", "RGB", "RGBX", "YCbCr", "CMYK"):
+        raise ValueError(f"Pillow's mode {image.mode} is not supported; convert it to RGB first")
+    return np.asarray(image.convert("RGB"))
+
+
+def _cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None]:
+    """Turn CMYK into sRGB by its own profile, or plainly where that is missing or damaged."""
+    if icc:
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        try:
+            rgb = ImageCms.profileToProfile(image, io.BytesIO(icc), srgb, outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            rgb = None
+        if rgb is not None:
+            return rgb, srgb.tobytes()
+    return image.convert("RGB"), None
+
+
+def write(
+    path: str | Path,
+    pixels: np.ndarray,
+    *,
+    exif: bytes | None = None,
+    icc: bytes | None = None,
+    quality: int = 95,
+    bits: int | None = None,
+) -> None:
+    """Write a picture in the format its suffix names, whole or not at all.
+
+    PNG and TIFF are lossless and hold 8 or 16 bits; JPEG (4:4:4, because grain lives at the pixel) and WebP
+    hold 8. Every format carries the ICC profile, and EXIF's descriptive tags with the whole Exif and GPS
+    directories (see `metadata.carried_exif`), in 8 and in 16 bits.
+
+    Args:
+        path: ends in one of `SUFFIXES`, in either case; its folder exists.
+        pixels: from `read` or `from_float`.
+        exif: as in `Picture`.
+        icc: as in `Picture`.
+        quality: 1 to 100, for JPEG and WebP; 100 makes WebP lossless.
+        bits: 8 or 16; as many as the pixels have where None. Reduction rounds to nearest.
+
+    Shape: pixels (H, W, 3) uint8 or uint16
+
+    Raises:
+        ImageFileError: where the file cannot be written; an older file of that name is then left as it was.
+        ValueError: for pixels, quality or bits other than these.
+    """
+    path = Path(path)
+    check_shape("write", pixels)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"write expects uint8 or uint16 pixels, got {pixels.dtype}")
+    if not 1 <= quality <= 100:
+        raise ValueError(f"write expects quality from 1 to 100, got {quality}")
+    if bits not in (None, 8, 16):
+        raise ValueError(f"write expects 8 or 16 bits, got {bits}")
+    with _naming(path):
+        form = _FORMATS.get(path.suffix.lower())
+        if form is None:
+            raise ValueError(f"cannot write this kind of file; supported are {' '.join(SUFFIXES)}")
+        if bits == 16 and form in ("JPEG", "WEBP"):
+            raise ValueError(f"{form} holds 8 bits; write 16 bits to .png or .tif")
+        if path.is_dir():
+            raise ValueError("is a folder")
+        wanted = 8 if form in ("JPEG", "WEBP") else bits or 8 * pixels.itemsize
+        if exif is not None:
+            exif = metadata.carried_exif(metadata.parse_exif(exif), pixels.shape[:2])
+        with _replacing(path) as file:
+            _encode(file, form, with_bits(pixels, wanted), exif, icc, quality)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file in the same folder that takes the path's place once it is complete."""
+    path = path.resolve()  # through a link, replace the file and not the link
+    part = path.parent / f".d2f-{secrets.token_hex(6)}.part"
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _encode(
+    file: BinaryIO, form: str, pixels: np.ndarray, exif: bytes | None, icc: bytes | None, quality: int
+) -> None:
+    if form == "TIFF":
+        return encode.save_tiff(file, pixels, exif, icc)
+    if pixels.dtype == np.uint16:
+        return encode.save_png(file, pixels, exif, icc)
+    options: dict[str, object] = {
+        "JPEG": {"quality": quality, "subsampling": 0},
+        "WEBP": {"quality": quality, "lossless": quality == 100},
+    }.get(form, {})
+    carried = {"exif": exif, "icc_profile": icc}
+    options.update({name: value for name, value in carried.items() if value is not None})
+    return Image.fromarray(np.ascontiguousarray(pixels)).save(file, form, **options)
+
+
+def find(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """List the pictures that files and folders stand for, each once, in the order given.
+
+    A file is taken as it is. A folder is searched at every depth, sorted, for `SUFFIXES` in either case,
+    without hidden files and folders.
+
+    Raises:
+        ImageFileError: for a path that is missing, or a folder without a picture.
+    """
+    found: dict[Path, None] = {}
+    for path in [Path(paths)] if isinstance(paths, str | Path) else map(Path, paths):
+        if not path.is_dir():
+            if not path.exists():
+                raise ImageFileError(f"{path}: no such file or folder")
+            found[path] = None
+            continue
+        inside = sorted(file for file in path.rglob("*") if _is_picture(file, path))
+        if not inside:
+            raise ImageFileError(f"{path}: no pictures in this folder (looked for {' '.join(SUFFIXES)})")
+        found.update(dict.fromkeys(inside))
+    return list(found)
+
+
+def _is_picture(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return not hidden and file.suffix.lower() in SUFFIXES and file.is_file()

@@ -1,0 +1,109 @@
+"""From halides to a film picture: a classical prior, a network on top of it, and the known halides pinned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from ..grain.halide import KINDS, Kind
+from ..grain.interpolate import RADIUS, normalised_convolution
+from .dianet import DIANet
+from .harmony import Harmony, Independent
+from .unet import UNet
+
+Network = Literal["unet", "dianet"]
+Way = Literal["residual", "absolute"]
+Channels = Literal["joint", "independent", "harmony"]
+
+_GAIN = 12.0  # brings grain (about 5 levels of 255, in [-1, 1]) to the order of one for the network
+
+
+@dataclass(frozen=True)
+class ReconstructorConfig:
+    """What a reconstructor is made of.
+
+    Args:
+        network: unet (contracts) or dianet (expands).
+        way: residual rebuilds the grain over a base picture, absolute the picture from its halides alone.
+        halides: Which halides it is given: peaks, valleys or extrema.
+        channels: joint sees R, G and B together; independent is one network a channel; harmony mixes those at the end.
+        width: Channels of the deepest tensor: 128 or 512 for the UNet of the notes, 24 for DIANet; 0 chooses 128 or 24.
+    """
+
+    network: Network = "unet"
+    way: Way = "residual"
+    halides: Kind = "extrema"
+    channels: Channels = "joint"
+    width: int = 0
+
+    def __post_init__(self) -> None:
+        choices = {"network": get_args(Network), "way": get_args(Way), "halides": KINDS, "channels": get_args(Channels)}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"ReconstructorConfig expects {name} in {allowed}, got {getattr(self, name)!r}")
+        if self.width % 24 and self.width % 32 or self.width < 0:
+            raise ValueError(f"ReconstructorConfig expects width to be a multiple of 24 or 32, got {self.width}")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels at each scale, from the picture's own to the deepest."""
+        if self.network == "unet":
+            width = self.width or 128
+            return (width // 8, width // 4, width // 2, 3 * width // 4, width)
+        width = self.width or 24
+        return (width // 3, width // 2, 2 * width // 3, width)
+
+
+class Reconstructor(nn.Module):
+    """Rebuild what lies between the halides.
+
+    out = prior + network(features) / gain between the halides, and the halides themselves where they are known (pinned).
+    The prior is the normalised convolution of the halides. In the *absolute* way they hold the film picture, in the
+    *residual* way the picture less its base, and the network is guided by that base.
+
+    Args:
+        config: What it is made of.
+
+    Shape: halides, mask and base (B, H, W, 3) -> (B, H, W, 3)
+    Range: halides and base in [-1, 1] (a residual is a difference of such); mask is bool
+    Reference: d2f notes, trials 1 to 5; prior after Knutsson and Westin 1993
+    """
+
+    def __init__(self, config: ReconstructorConfig) -> None:
+        super().__init__()
+        self._config = config
+        kind = UNet if config.network == "unet" else DIANet
+        features = 4 if config.way == "residual" else 3
+        widths = config.widths
+        if config.channels == "joint":
+            self.network = kind(3 * features, 3, widths)
+        else:
+            self.network = Independent(lambda: kind(features, 1, widths))
+            if config.channels == "harmony":
+                self.network = Harmony(self.network)
+
+    @property
+    def config(self) -> ReconstructorConfig:
+        """What it is made of."""
+        return self._config
+
+    @property
+    def overlap(self) -> int:
+        """How many pixels beyond a tile an output can depend on, rounded up so that tiles stay aligned."""
+        multiple = max(self.network.multiple, 8)
+        return -(-(self.network.reach + 2 * RADIUS + 1) // multiple) * multiple
+
+    def __call__(self, halides: mx.array, mask: mx.array, base: mx.array | None = None) -> mx.array:
+        prior = normalised_convolution(halides, mask)
+        # Only the halides' own values less the prior around them would vanish where they are pinned: show them whole.
+        if self._config.way == "residual":
+            if base is None:
+                raise ValueError("Reconstructor expects a base picture in the residual way, got None")
+            features = [base, _GAIN * halides * mask, mask, _GAIN * prior]
+        else:
+            features = [prior, halides * mask, mask]
+        features = mx.concatenate([f.astype(prior.dtype) for f in features], axis=-1)
+        return mx.where(mask, halides, prior + self.network(features) / _GAIN)

@@ -1,0 +1,226 @@
+"""Train a reconstructor on film scans: one compiled step, a plain loop, exact resumption."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+import numpy as np
+from mlx.utils import tree_flatten, tree_unflatten
+
+from .. import checkpoint
+from ..data import Meter, StreamConfig, crop_batches, grid_crops
+from ..grain import HalideStatistics, normalised_convolution
+from ..models import Reconstructor, ReconstructorConfig
+from .examples import Examples, examples
+
+_LAST = "last.safetensors"
+_EVALUATION_CROP = 128
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast a reconstructor learns.
+
+    Args:
+        steps: Batches in all.
+        learning_rate: Adam's, at its highest.
+        warmup: Steps of linear rise before the cosine fall to a hundredth.
+        evaluate_every: Steps between evaluations on the held-out scans, each followed by a checkpoint.
+        evaluation_crops: Crops of 128 x 128 taken from each held-out scan.
+    """
+
+    steps: int = 3000
+    learning_rate: float = 2e-3
+    warmup: int = 100
+    evaluate_every: int = 250
+    evaluation_crops: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "evaluate_every", "evaluation_crops"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"TrainConfig expects {name} >= 1, got {getattr(self, name)}")
+        if not 0 < self.learning_rate < 1 or self.warmup < 0:
+            raise ValueError(
+                f"TrainConfig expects 0 < learning_rate < 1 and warmup >= 0, got {self.learning_rate}, {self.warmup}"
+            )
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a callback is told after a step.
+
+    Args:
+        step: Steps done.
+        loss: The step's mean squared error, pictures in [-1, 1].
+        evaluation: After an evaluation: held-out ``mse`` and ``psnr`` (pictures in [0, 1]), and ``rival_mse`` and
+            ``rival_psnr`` of normalised convolution on the same halides.
+        meter: Prepare time, process time and compute efficiency so far.
+    """
+
+    step: int
+    loss: float
+    evaluation: dict[str, float] | None = None
+    meter: dict[str, float] = field(default_factory=dict)
+
+
+Callback = Callable[[Report], None]
+
+
+def train_reconstructor(
+    train: Sequence[Path],
+    held_out: Sequence[Path],
+    folder: str | Path,
+    *,
+    model: ReconstructorConfig | None = None,
+    stream: StreamConfig | None = None,
+    config: TrainConfig | None = None,
+    statistics: HalideStatistics | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+) -> Reconstructor:
+    """Train on film scans and keep the best model, by held-out error, in ``folder``.
+
+    ``folder`` then loads with `checkpoint.from_pretrained`; ``last.safetensors`` in it holds all that an exact
+    resumption needs. An interrupt (Ctrl-C) saves both before it goes on.
+
+    Args:
+        train: Scans to learn from.
+        held_out: Scans to be judged on; no crop of theirs is learned from.
+        folder: Where to; created.
+        model: What to train.
+        stream: How scans become batches; its seed also seeds the weights.
+        config: How long and how fast.
+        statistics: The film's, saved beside the model for developing.
+        resume: Go on from ``last.safetensors``: the losses are those of an uninterrupted run.
+        callbacks: Told after each step.
+
+    Raises: ValueError for a folder that holds another training, or nothing to resume.
+    """
+    model_config, stream, config = model or ReconstructorConfig(), stream or StreamConfig(), config or TrainConfig()
+    folder = Path(folder)
+    settings = json.dumps([asdict(model_config), asdict(stream), asdict(config)], sort_keys=True)
+    if (folder / _LAST).exists() and not resume:
+        raise ValueError(f"{folder}: holds a training already; resume it or choose another folder")
+    mx.random.seed(stream.seed)
+    network = Reconstructor(model_config)
+    optimizer = optim.Adam(_schedule(config))
+    optimizer.init(network.trainable_parameters())
+    run = _Run(folder, network, optimizer, settings, statistics)
+    start = run.restore() if resume else 0
+    folder.mkdir(parents=True, exist_ok=True)
+
+    state = [network.state, optimizer.state, mx.random.state]
+    loss_and_grad = nn.value_and_grad(network, _loss)
+
+    @partial(mx.compile, inputs=state, outputs=state)
+    def step(crops: mx.array) -> mx.array:
+        loss, gradients = loss_and_grad(network, examples(crops, model_config))
+        optimizer.update(network, gradients)
+        return loss
+
+    judge = Judge(network, held_out, config.evaluation_crops)
+    meter = Meter(warmup=2)
+    batches = crop_batches(train, stream, start_step=start, steps=config.steps - start)
+    done = start
+    try:
+        for done, batch in enumerate(meter.prepare(batches), start + 1):
+            with meter.process():
+                loss = step(mx.array(batch))
+                mx.eval(loss, state)
+            evaluation = None
+            if done % config.evaluate_every == 0 or done == config.steps:
+                evaluation = judge()
+                run.keep(done, evaluation["mse"])
+            for callback in callbacks:
+                callback(Report(done, loss.item(), evaluation, meter.summary()))  # type: ignore[arg-type]
+    except KeyboardInterrupt:
+        run.save(done)
+        raise
+    finally:
+        batches.close()
+    return checkpoint.from_pretrained(folder)
+
+
+class Judge:
+    """Measure a reconstructor, and normalised convolution beside it, on crops of held-out scans."""
+
+    def __init__(self, network: Reconstructor, held_out: Sequence[Path], crops: int) -> None:
+        side = _EVALUATION_CROP
+        self._batches = [mx.array(grid_crops(path, side, crops)) for path in held_out]
+        prepare = mx.compile(lambda batch: examples(batch, network.config))
+        self._examples = [Examples(*prepare(batch)) for batch in self._batches]
+        self._network = network
+
+        @partial(mx.compile, inputs=network.state)
+        def error(batch: Examples) -> mx.array:
+            return _loss(network, batch) / 4  # from [-1, 1] to [0, 1]
+
+        self._error = error
+        rival = mx.compile(lambda b: _squared(normalised_convolution(b.halides, b.mask) - b.target) / 4)
+        self._rival = float(np.mean([rival(batch).item() for batch in self._examples]))
+
+    def __call__(self) -> dict[str, float]:
+        """Return ``mse`` and ``psnr``, and ``rival_mse`` and ``rival_psnr``, for pictures in [0, 1]."""
+        mse = float(np.mean([self._error(batch).item() for batch in self._examples]))
+        return {"mse": mse, "psnr": _psnr(mse), "rival_mse": self._rival, "rival_psnr": _psnr(self._rival)}
+
+
+class _Run:
+    """The files of one training."""
+
+    def __init__(self, folder, network, optimizer, settings, statistics) -> None:
+        self._folder, self._network, self._optimizer = folder, network, optimizer
+        self._settings, self._statistics = settings, statistics
+        self._best = float("inf")
+
+    def keep(self, step: int, error: float) -> None:
+        if error < self._best:
+            self._best = error
+            checkpoint.save(self._folder, self._network, self._statistics)
+        self.save(step)
+
+    def save(self, step: int) -> None:
+        if not (self._folder / "config.json").exists():
+            checkpoint.save(self._folder, self._network, self._statistics)
+        arrays = {f"model.{name}": a for name, a in tree_flatten(self._network.parameters())}
+        arrays |= {f"optimizer.{name}": a for name, a in tree_flatten(self._optimizer.state)}
+        arrays["random"] = mx.random.state[0]
+        metadata = {"step": str(step), "best": repr(self._best), "settings": self._settings}
+        checkpoint.save_arrays(self._folder / _LAST, arrays, metadata)
+
+    def restore(self) -> int:
+        path = self._folder / _LAST
+        arrays, metadata = checkpoint.load_arrays(path)
+        if metadata.get("settings") != self._settings:
+            raise ValueError(f"{path}: was trained with other settings; give the same ones to resume")
+        part = {p: [(k[len(p) :], a) for k, a in arrays.items() if k.startswith(p)] for p in ("model.", "optimizer.")}
+        self._network.load_weights(part["model."])
+        self._optimizer.state = tree_unflatten(part["optimizer."])
+        mx.random.state[0] = arrays["random"]
+        self._best = float(metadata["best"])
+        return int(metadata["step"])
+
+
+def _loss(network: Reconstructor, batch: Examples) -> mx.array:
+    return _squared(network(batch.halides, batch.mask, batch.base) - batch.target)
+
+
+def _squared(error: mx.array) -> mx.array:
+    return (error * error).mean()
+
+
+def _psnr(mse: float) -> float:
+    return -10 * float(np.log10(max(mse, 1e-12)))
+
+
+def _schedule(config: TrainConfig):
+    rise = optim.linear_schedule(config.learning_rate / 100, config.learning_rate, max(config.warmup, 1))
+    fall = optim.cosine_decay(config.learning_rate, max(config.steps - config.warmup, 1), config.learning_rate / 100)
+    return optim.join_schedules([rise, fall], [config.warmup])

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from d2f_mlx.backend import mx
+from d2f_mlx.images import blend_tiles, map_tiles, read_tile, split
+
+FLOAT32_ROUNDING = 2e-5  # a sum of up to 2000 weights, where tiles are much smaller than their overlap
+EDGES = st.integers(1, 40)
+SIZES = st.integers(1, 24)
+OVERLAPS = st.integers(0, 30)
+
+
+def noise(height, width, channels=3, seed=0):
+    return np.random.default_rng(seed).random((height, width, channels), dtype=np.float32)
+
+
+@settings(deadline=None)
+@given(EDGES, EDGES, SIZES, OVERLAPS)
+def test_inner_areas_partition_the_picture_and_outer_areas_have_one_shape(height, width, size, overlap):
+    covered = np.zeros((height, width), int)
+    for tile in split(height, width, size, overlap):
+        covered[tile.rows, tile.cols] += 1
+        assert tile.edge == size + 2 * overlap
+        assert (tile.rows.start - tile.top, tile.cols.start - tile.left) == (overlap, overlap)
+    np.testing.assert_array_equal(covered, 1)
+
+
+@settings(deadline=None)
+@given(EDGES, EDGES, SIZES, OVERLAPS)
+def test_read_tile_is_numpys_reflection(height, width, size, overlap):
+    pixels = noise(height, width)
+    reach = overlap + size
+    padded = np.pad(pixels, ((reach, reach), (reach, reach), (0, 0)), mode="reflect")
+    for tile in split(height, width, size, overlap):
+        top, left = tile.top + reach, tile.left + reach
+        expected = padded[top : top + tile.edge, left : left + tile.edge]
+        np.testing.assert_array_equal(read_tile(pixels, tile), expected)
+
+
+def test_a_tile_inside_the_picture_is_a_view():
+    pixels = noise(30, 30)
+    inside = [tile for tile in split(30, 30, 10, 5) if (tile.top, tile.left) == (5, 5)]
+    assert np.shares_memory(read_tile(pixels, inside[0]), pixels)
+
+
+@settings(deadline=None, max_examples=60)
+@given(EDGES, EDGES, SIZES, st.integers(2, 30))
+def test_a_local_process_by_tiles_equals_the_whole(height, width, size, overlap):
+    pixels = noise(height, width)
+
+    def box(tile_pixels, tile=None):
+        return ndimage.uniform_filter(tile_pixels.astype(np.float64), (5, 5, 1), mode="mirror")
+
+    tiled = map_tiles(box, pixels, size=size, overlap=overlap)
+    np.testing.assert_allclose(tiled, box(pixels), rtol=0, atol=1e-12)
+
+
+def test_too_small_an_overlap_shows():
+    pixels = noise(20, 20)
+
+    def box(tile_pixels, tile=None):
+        return ndimage.uniform_filter(tile_pixels, (5, 5, 1), mode="mirror")
+
+    assert np.abs(map_tiles(box, pixels, size=7, overlap=1) - box(pixels)).max() > 0.01
+
+
+def test_process_knows_its_place_and_chooses_channels_and_dtype():
+    def place(tile_pixels, tile):
+        rows, cols = np.mgrid[tile.top : tile.top + tile.edge, tile.left : tile.left + tile.edge]
+        return np.stack([rows, cols], axis=-1).astype(np.int16)
+
+    rows, cols = np.mgrid[:11, :17]
+    placed = map_tiles(place, noise(11, 17), size=4, overlap=3)
+    assert placed.dtype == np.int16
+    np.testing.assert_array_equal(placed, np.stack([rows, cols], axis=-1))
+
+
+def test_a_compiled_mlx_process_sees_one_shape():
+    traces = []
+
+    @mx.compile
+    def double(tile_pixels):
+        traces.append(tile_pixels.shape)
+        return 2 * tile_pixels
+
+    pixels = noise(13, 21)
+    doubled = map_tiles(lambda tile_pixels, _: double(mx.array(tile_pixels)), pixels, size=8, overlap=2)
+    np.testing.assert_array_equal(doubled, 2 * pixels)
+    assert set(traces) == {(12, 12, 3)}
+    assert len(traces) <= 2  # of 6 tiles: MLX traces a function twice at first, then never again
+
+
+def test_out_is_filled_and_progress_counts_to_the_total():
+    pixels, out, calls = noise(9, 10), np.zeros((9, 10, 3), np.float32), []
+    result = map_tiles(
+        lambda p, _: p, pixels, size=4, overlap=1, out=out, progress=lambda *call: calls.append(call)
+    )
+    assert result is out
+    np.testing.assert_array_equal(out, pixels)
+    assert calls == [(done, 9) for done in range(1, 10)]
+
+
+@settings(deadline=None)
+@given(EDGES, EDGES, SIZES, OVERLAPS)
+def test_blending_an_identity_returns_the_picture(height, width, size, overlap):
+    pixels = noise(height, width)
+    blended = blend_tiles(lambda p, _: p, pixels, size=size, overlap=overlap)
+    assert blended.dtype == np.float32
+    np.testing.assert_allclose(blended, pixels, rtol=0, atol=FLOAT32_ROUNDING)
+
+
+@settings(deadline=None)
+@given(EDGES, SIZES, OVERLAPS)
+def test_blending_weights_sum_to_one(width, size, overlap):
+    ones = blend_tiles(lambda p, _: np.ones_like(p), noise(3, width), size=size, overlap=overlap)
+    np.testing.assert_allclose(ones, 1, rtol=0, atol=FLOAT32_ROUNDING)
+
+
+def test_blending_fades_as_a_raised_cosine():
+    def number(tile_pixels, tile):
+        return np.full_like(tile_pixels, tile.cols.start // 10)
+
+    row = blend_tiles(number, noise(1, 20, 1), size=10, overlap=4)[0, :, 0]
+    inside = np.arange(6, 14) + 0.5 - 10
+    expected = np.r_[np.zeros(6), 0.5 + 0.5 * np.sin(np.pi * inside / 8), np.ones(6)]
+    np.testing.assert_allclose(row, expected, rtol=0, atol=FLOAT32_ROUNDING)
+
+
+@pytest.mark.parametrize("by_tiles", [map_tiles, blend_tiles])
+@pytest.mark.parametrize(
+    ("shape", "size", "overlap", "message"),
+    [
+        ((4, 4, 3), 0, 1, "expects size >= 1, got 0"),
+        ((4, 4, 3), 2, -1, "expects overlap >= 0, got -1"),
+        ((4, 4), 2, 1, r"expects pixels of shape \(H, W, C\).* got \(4, 4\)"),
+        ((0, 4, 3), 2, 1, r"got \(0, 4, 3\)"),
+    ],
+)
+def test_wrong_arguments_are_refused(by_tiles, shape, size, overlap, message):
+    with pytest.raises(ValueError, match=message):
+        by_tiles(lambda p, _: p, np.zeros(shape), size=size, overlap=overlap)
+
+
+@pytest.mark.parametrize("by_tiles", [map_tiles, blend_tiles])
+def test_a_process_that_changes_the_shape_is_refused(by_tiles):
+    with pytest.raises(ValueError, match=r"return shape \(6, 6, C\), got \(5, 6, 3\)"):
+        by_tiles(lambda p, _: p[1:], noise(8, 8), size=4, overlap=1)
+
+
+def test_out_of_another_shape_or_over_the_input_is_refused():
+    pixels = noise(8, 8)
+    with pytest.raises(ValueError, match=r"out of shape \(8, 8, 3\), got \(8, 8, 1\)"):
+        map_tiles(lambda p, _: p, pixels, size=4, overlap=1, out=np.zeros((8, 8, 1)))
+    with pytest.raises(ValueError, match="share memory"):
+        map_tiles(lambda p, _: p, pixels, size=4, overlap=1, out=pixels)
+
+
+def test_split_refuses_an_empty_picture():
+    with pytest.raises(ValueError, match="at least 1 x 1, got 0 x 3"):
+        split(0, 3, 4, 1)
