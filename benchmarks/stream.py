@@ -33,12 +33,12 @@ from functools import partial
 from importlib import metadata, util
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from d2f_mlx.backend import info
 from d2f_mlx.data import Meter, StreamConfig, crop_batches, random_crops
 from d2f_mlx.data.streams import picture_keys, picture_rng
+
+import numpy as np
+from PIL import Image
 
 HEIGHT, WIDTH = 2048, 3089
 DISTINCT = 3
@@ -216,9 +216,7 @@ def report(results: dict[str, dict[str, float]], args: argparse.Namespace) -> di
     print(f"{args.count} JPEG scans of {WIDTH}x{HEIGHT}, {first['samples']:.0f} crops of {args.crop} (uint8)")
     print(f"batches of {args.batch}, {args.workers} workers, step: {args.step}, median of {args.repeats}")
     print(", ".join(f"{name} {value}" for name, value in where.items()))
-    print(
-        f"\n{'':24}{'epoch s':>9}{'CPU s':>8}{'samples/s':>11}{'ratio':>7}{'efficiency':>12}{'peak MiB':>10}"
-    )
+    print(f"\n{'':24}{'epoch s':>9}{'CPU s':>8}{'samples/s':>11}{'ratio':>7}{'efficiency':>12}{'peak MiB':>10}")
     for name, result in results.items():
         ratio = result["samples_per_s"] / first["samples_per_s"]
         print(

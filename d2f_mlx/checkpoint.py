@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -37,8 +35,8 @@ def from_pretrained(name: str | Path) -> Reconstructor:
     """
     folder = _folder(name)
     model = Reconstructor(_read_config(folder / "config.json"))
-    file = folder / "model.safetensors"
-    load_weights(model, file if file.exists() else folder / "model.npz")
+    file, other = folder / "model.safetensors", folder / "model.npz"
+    load_weights(model, other if other.exists() and not file.exists() else file)
     return model
 
 
@@ -71,13 +69,12 @@ def save_arrays(path: str | Path, arrays: Mapping[str, mx.array], metadata: Mapp
         elif path.suffix == ".npz":
             if metadata or any(a.dtype == mx.bfloat16 for a in arrays.values()):
                 raise ValueError(f"{path}: .npz holds neither metadata nor bfloat16; use .safetensors")
-            np.savez(partial, **{name: np.array(a) for name, a in arrays.items()})
+            mx.savez(str(partial), **dict(arrays))
         else:
             raise ValueError(f"{path}: weights are .safetensors or .npz, not {path.suffix!r}")
         partial.replace(path)
     finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
+        partial.unlink(missing_ok=True)
 
 
 def load_arrays(path: str | Path) -> tuple[dict[str, mx.array], dict[str, str]]:
@@ -86,14 +83,14 @@ def load_arrays(path: str | Path) -> tuple[dict[str, mx.array], dict[str, str]]:
     Raises: ValueError naming the file if it is missing or unreadable.
     """
     path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 return {name: mx.array(file[name]) for name in file.files}, {}
         arrays, metadata = mx.load(str(path), format="safetensors", return_metadata=True)  # type: ignore[misc]
         return dict(arrays), dict(metadata)  # type: ignore[arg-type]
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
     except Exception as error:  # MLX, zipfile and NumPy each raise their own kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path}: cannot be read as weights ({reason})") from None
@@ -120,8 +117,11 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _folder(name: str | Path) -> Path:
@@ -147,4 +147,7 @@ def _read_config(path: Path) -> ReconstructorConfig:
     known = {field.name for field in fields(ReconstructorConfig)}
     if unknown := sorted(values.keys() - known):
         raise ValueError(f"{path}: unknown settings {unknown}")
-    return ReconstructorConfig(**values)
+    try:
+        return ReconstructorConfig(**values)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlx.core as mx
@@ -15,41 +16,52 @@ from .models import Reconstructor
 _TILES = {"unet": 512, "dianet": 128}  # sides that keep a tile's activations well below a gigabyte
 
 
+@dataclass(frozen=True)
+class DevelopConfig:
+    """How a photograph is developed.
+
+    Args:
+        reconstructor: A bundled network's name, or the folder of a trained one.
+        density_scale: Halides against the film's own density, above 0 and up to 9.
+        strength: How far to go from the photo (0) to the film (1); up to 4 exaggerates.
+        tile: Side of the tiles in pixels; the result does not depend on it; 0 chooses what suits the network.
+    """
+
+    reconstructor: str = "unet"
+    density_scale: float = 1.0
+    strength: float = 1.0
+    tile: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.density_scale <= 9:
+            raise ValueError(f"develop expects density_scale in (0, 9], got {self.density_scale}")
+        if not 0 <= self.strength <= 4:
+            raise ValueError(f"develop expects strength in [0, 4], got {self.strength}")
+        if self.tile < 0:
+            raise ValueError(f"develop expects a tile of 0 or more pixels, got {self.tile}")
+
+
 class Developer:
     """A reconstructor ready to develop pictures: load once, develop many.
 
     Args:
-        reconstructor: A bundled name, a trained folder, or a loaded model.
-        statistics: The film whose halides are scattered; by default the reconstructor's own.
-        density_scale: Halides against the film's own density, in (0, 9].
-        strength: How far to go from the photo (0) to the film (1); beyond 1 exaggerates.
-        tile: Side of the tiles in pixels; the result does not depend on it. 0 chooses one that fits the network.
+        config: How; it names the reconstructor.
+        network: A loaded model in place of the named one.
+        statistics: The film whose halides are scattered; by default the named reconstructor's own.
 
-    Raises: ValueError for anything that cannot be loaded or is out of range.
+    Raises: ValueError for anything that cannot be loaded.
     """
 
     def __init__(
         self,
-        reconstructor: str | Path | Reconstructor = "unet",
+        config: DevelopConfig | None = None,
         *,
+        network: Reconstructor | None = None,
         statistics: HalideStatistics | None = None,
-        density_scale: float = 1.0,
-        strength: float = 1.0,
-        tile: int = 0,
     ) -> None:
-        if not 0 < density_scale <= 9:
-            raise ValueError(f"develop expects density_scale in (0, 9], got {density_scale}")
-        if not 0 <= strength <= 4:
-            raise ValueError(f"develop expects strength in [0, 4], got {strength}")
-        if tile < 0:
-            raise ValueError(f"develop expects a tile of 0 or more pixels, got {tile}")
-        if isinstance(reconstructor, Reconstructor):
-            self._network = reconstructor
-            self._statistics = statistics or checkpoint.statistics_of("unet")
-        else:
-            self._network = checkpoint.from_pretrained(reconstructor)
-            self._statistics = statistics or checkpoint.statistics_of(reconstructor)
-        self._density_scale, self._strength, self._tile = density_scale, strength, tile
+        self._config = config or DevelopConfig()
+        self._network = network or checkpoint.from_pretrained(self._config.reconstructor)
+        self._statistics = statistics or checkpoint.statistics_of(self._config.reconstructor)
         self._rebuild = mx.compile(self._rebuilt)
 
     def __call__(
@@ -63,7 +75,7 @@ class Developer:
         pixels = images.read(photo).pixels if isinstance(photo, str | Path) else _checked(np.array(photo))
         floating = pixels.dtype == np.float32
         words = mx.random.key(key) if isinstance(key, int) else key
-        strength = mx.array(self._strength, mx.float32)
+        strength = mx.array(self._config.strength, mx.float32)
 
         def process(tile_pixels: np.ndarray, tile: images.Tile) -> np.ndarray:
             picture = mx.array(tile_pixels if floating else images.to_float(tile_pixels))
@@ -71,7 +83,7 @@ class Developer:
                 picture,
                 self._statistics,
                 kind=self._network.config.halides,
-                density_scale=self._density_scale,
+                density_scale=self._config.density_scale,
                 key=words,
                 origin=(tile.top, tile.left),
             )
@@ -80,10 +92,8 @@ class Developer:
 
         overlap = self._network.overlap
         align = self._network.network.multiple
-        side = self._tile or min(_TILES[self._network.config.network], max(pixels.shape[:2]))
-        return images.map_tiles(
-            process, pixels, size=-(-side // align) * align, overlap=overlap, progress=progress
-        )
+        side = self._config.tile or min(_TILES[self._network.config.network], max(pixels.shape[:2]))
+        return images.map_tiles(process, pixels, size=-(-side // align) * align, overlap=overlap, progress=progress)
 
     def _rebuilt(self, photo: mx.array, mask: mx.array, image: mx.array, strength: mx.array) -> mx.array:
         """Rebuild one tile: halides as differences from the photo (residual) or as they are (absolute)."""
@@ -122,9 +132,9 @@ def develop(
 ) -> np.ndarray:
     """Give a digital photograph the grain of film.
 
-    Halides with the film's statistics are scattered over the photo and a network rebuilds the film picture between them. Colour
-    stays the photo's own: the local mean does not move. Works by tiles, in memory that does not grow with the picture
-    beyond the picture itself; the result depends neither on the tile size nor on where a tile was cut.
+    Halides with the film's statistics are scattered over the photo and a network rebuilds the film picture between
+    them. Colour stays the photo's own: the local mean does not move. Works by tiles, in memory that does not grow
+    beyond the pictures themselves; the result depends neither on the tile size nor on where a tile was cut.
 
     Args:
         photo: A picture file, or pixels: uint8, uint16, or float in [0, 1].
@@ -139,7 +149,7 @@ def develop(
     Shape: (H, W, 3) -> the same, in the photo's type (float32 for floats)
     Raises: ValueError for bad arguments, `images.ImageFileError` for a bad file, before any work is done.
     """
-    developer = Developer(
-        reconstructor, statistics=statistics, density_scale=density_scale, strength=strength, tile=tile
-    )
-    return developer(photo, key=key, progress=progress)
+    loaded = reconstructor if isinstance(reconstructor, Reconstructor) else None
+    name = DevelopConfig.reconstructor if loaded else str(reconstructor)
+    config = DevelopConfig(name, density_scale, strength, tile)
+    return Developer(config, network=loaded, statistics=statistics)(photo, key=key, progress=progress)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from d2f_mlx.images import read
-from d2f_mlx.images.pixels import with_bits
+from ..images import read
+from ..images.pixels import with_bits
 
 
 def _check_fits(pixels: np.ndarray, crop: int, count: int) -> None:
@@ -21,9 +21,7 @@ def _check_fits(pixels: np.ndarray, crop: int, count: int) -> None:
         raise ValueError(f"crops expect a picture of {crop}x{crop} or more, got {width}x{height}")
 
 
-def random_crops(
-    pixels: np.ndarray, crop: int, count: int, rng: np.random.Generator, flip: float = 0.5
-) -> np.ndarray:
+def random_crops(pixels: np.ndarray, crop: int, count: int, rng: np.random.Generator, flip: float = 0.5) -> np.ndarray:
     """Cut ``count`` crops from anywhere in a picture, each mirrored left to right with probability ``flip``.
 
     Shape: pixels (H, W, 3) -> (count, crop, crop, 3)

@@ -59,8 +59,6 @@ def split_by_roll(
         known = ", ".join(sorted(rolls)[:10])
         raise ValueError(f"split_by_roll expects names among the {len(rolls)} rolls ({known}), got {unknown}")
     if not chosen or chosen == rolls:
-        raise ValueError(
-            f"split_by_roll expects rolls on both sides, got {len(chosen)} of {len(rolls)} rolls held out"
-        )
+        raise ValueError(f"split_by_roll expects rolls on both sides, got {len(chosen)} of {len(rolls)} rolls held out")
     train = [file for file, roll in zip(files, names, strict=True) if roll not in chosen]
     return train, [file for file, roll in zip(files, names, strict=True) if roll in chosen]

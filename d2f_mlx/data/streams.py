@@ -18,9 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from d2f_mlx.images import ImageFileError, read, size
-from d2f_mlx.images.pixels import with_bits
-
+from ..images import ImageFileError, read, size
+from ..images.pixels import with_bits
 from .crops import random_crops
 
 _LOG = logging.getLogger(__name__)

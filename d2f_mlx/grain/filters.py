@@ -1,12 +1,11 @@
 """Small linear filters whose result for a pixel does not depend on where a tile was cut.
 
-Every output is a fixed sequence of multiplications and additions of shifted copies, never a matrix product or an FFT whose
-rounding changes with the shape: two tiles that share a pixel agree on it bit for bit.
+Every output is a fixed sequence of multiplications and additions of shifted copies, never a matrix product or an FFT
+whose rounding changes with the shape: two tiles that share a pixel agree on it bit for bit.
 """
 
 from __future__ import annotations
 
-import math
 from functools import reduce
 from operator import add
 
@@ -46,13 +45,6 @@ def smooth(picture: mx.array, taps: np.ndarray) -> mx.array:
     return correlate(correlate(padded, weights[:, None]), weights[None, :])
 
 
-def gaussian_taps(sigma: float, radius: int | None = None) -> np.ndarray:
-    """Return the taps of a Gaussian of ``sigma`` pixels that sum to one."""
-    reach = math.ceil(3 * sigma) if radius is None else radius
-    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    return taps / taps.sum()
-
-
 def guided_base(picture: mx.array, radius: int = 4, epsilon: float = 0.004) -> mx.array:
     """Denoise film with the guided filter: what is left of the picture without its grain.
 
@@ -66,7 +58,7 @@ def guided_base(picture: mx.array, radius: int = 4, epsilon: float = 0.004) -> m
     taps = np.ones(2 * radius + 1)
     share = 1 / smooth(mx.ones((1, *picture.shape[1:3], 1)), taps)
     mean = smooth(picture, taps) * share
-    variance = mx.maximum(smooth((picture * picture), taps) * share - mean * mean, 0)
+    variance = mx.maximum(smooth(picture * picture, taps) * share - mean * mean, 0)
     gain = variance / (variance + epsilon)
     offset = mean - gain * mean
     return smooth(gain, taps) * share * picture + smooth(offset, taps) * share

@@ -18,7 +18,7 @@ def uniform_at(key: mx.array, origin: mx.array, shape: tuple[int, int, int], sal
     Args:
         key: Two 32-bit words, as `mlx.core.random.key` gives.
         origin: Row and column of the first pixel, int32 (negative ones are fine).
-        shape: Rows, columns and channels to draw.
+        shape: Rows, columns and channels (16 at most) to draw.
         salt: Tells independent fields with one key apart.
 
     Shape: -> (H, W, C)

@@ -42,7 +42,10 @@ def flat_blocks(pixels: np.ndarray, rule: FlatBlocks | None = None) -> tuple[np.
 
     Shape: (H, W, C) -> (N, size, size, C), (N, C); N may be 0
     Range: integers as decoded -> levels of 255
+    Raises: ValueError for pixels that are not integers (H, W, C).
     """
+    if pixels.ndim != 3 or not np.issubdtype(pixels.dtype, np.integer):
+        raise ValueError(f"flat_blocks expects integer pixels (H, W, C), got {pixels.dtype} {pixels.shape}")
     rule = rule or FlatBlocks()
     size = rule.size
     if min(pixels.shape[:2]) < size:

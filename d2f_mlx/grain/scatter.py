@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache, lru_cache, reduce
+from operator import add
 from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
 
 from .filters import correlate
-from .halide import Kind, halide_mask
+from .halide import KINDS, Kind, halide_mask
 from .noise import normal_at, uniform_at
 from .statistics import BANDS, HalideStatistics
 
@@ -39,9 +40,9 @@ def scatter(
     """Give a digital photograph halides as the measured film would have.
 
     A residual field with the film's spectrum, channel correlation and sigma(brightness) is laid over the photo, rounded
-    to 8-bit levels as the measured scans were, and *its* extrema and their values are taken. So neighbours are never both
-    halides unless they tie, heights stand above (or below) the local mean as film's do, and the photo's own
-    texture keeps its extrema.
+    to 8-bit levels as the measured scans were, and *its* extrema and their values are taken. So no two
+    neighbours are both peaks, or both valleys, unless they tie; heights stand above (or below) the local mean as film's
+    do; and the photo's own texture keeps its extrema.
 
     Args:
         photo: Display-encoded picture. Shape (H, W, 3), float32 in [0, 1].
@@ -53,10 +54,12 @@ def scatter(
         origin: Where the photo's first pixel lies in the whole picture: tiles of one picture agree
             wherever their 3x3 windows are whole.
 
-    Raises: ValueError for a wrong shape or a density scale outside (0, 9].
+    Raises: ValueError for integers, a wrong shape, an unknown kind or a density scale outside (0, 9].
     """
-    if photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
-        raise ValueError(f"scatter expects a photo (H, W, 3), got shape {photo.shape}")
+    if photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape or not mx.issubdtype(photo.dtype, mx.floating):
+        raise ValueError(f"scatter expects a photo (H, W, 3) of floats, got {photo.dtype} {photo.shape}")
+    if kind not in KINDS:
+        raise ValueError(f"scatter expects kind to be one of {KINDS}, got {kind!r}")
     if not 0 < density_scale <= 9:
         raise ValueError(f"scatter expects density_scale in (0, 9], got {density_scale}")
     step = _compiled(kind)
@@ -79,7 +82,10 @@ def _tables(statistics: HalideStatistics, kind: Kind) -> _Tables:
     sigma = np.stack([np.interp(np.arange(256), centres, s) for s in statistics.sigma.T], -1) / 255
     index = {"peaks": [0], "valleys": [1], "extrema": [0, 1]}[kind]
     density = statistics.density[index].sum(0).mean(0).clip(0, 0.9)
-    mixing = np.linalg.cholesky(statistics.correlation + 1e-4 * np.eye(3))
+    correlation = statistics.correlation.astype(float)
+    # Equal channels give a singular matrix; medians, taken entry by entry, even one with a negative eigenvalue.
+    ridge = 1e-4 - min(0, np.linalg.eigvalsh(correlation)[0])
+    mixing = np.linalg.cholesky(correlation + ridge * np.eye(3))
     return _Tables(*(mx.array(a, mx.float32) for a in (sigma, density / (1 - density), mixing, statistics.kernel)))
 
 
@@ -91,7 +97,7 @@ def grain_field(tables: _Tables, key: mx.array, origin: mx.array, shape: tuple[i
     radius = tables.kernel.shape[0] // 2
     white = normal_at(key, origin - radius, (shape[0] + 2 * radius, shape[1] + 2 * radius, 3))
     # Sums of products, not a matrix product, whose rounding changes with the shape.
-    mixed = sum(white[..., i : i + 1] * tables.mixing[:, i] for i in range(3))
+    mixed = reduce(add, (white[..., i : i + 1] * tables.mixing[:, i] for i in range(3)))
     return correlate(mixed[None], tables.kernel)[0]
 
 

@@ -29,8 +29,8 @@ _FEWEST_BLOCKS = 50
 class HalideStatistics:
     """A film's halides and the grain they stand on, by channel and brightness; 8-bit levels throughout.
 
-    Bands divide [0, 255] into `BANDS` equal parts, by the channel's own brightness in the denoised picture (by the mean of
-    the channels for the joint occupancy). Index 0 of the first axis is for peaks, index 1 for valleys.
+    Bands divide [0, 255] into `BANDS` equal parts, by the channel's own brightness in the denoised picture (by the mean
+    of the channels for the joint occupancy). Index 0 of the first axis is for peaks, index 1 for valleys.
 
     Args:
         density: Share of halides. Shape (2, BANDS, 3).
@@ -41,7 +41,7 @@ class HalideStatistics:
         correlation: Correlation between the channels' grain on flat blocks. Shape (3, 3).
         kernel: The filter that gives white noise the grain's spectrum, squares sum to one. Shape (9, 9).
         pictures: How many scans were measured.
-        blocks: How many flat blocks the last three rest on.
+        blocks: How many flat blocks sigma, correlation and kernel rest on.
     """
 
     density: np.ndarray
@@ -71,12 +71,13 @@ class HalideStatistics:
     def measure(cls, pictures: Iterable[np.ndarray]) -> HalideStatistics:
         """Measure scans, one at a time.
 
-        Densities and heights are taken over whole pictures, with ties marked as in the notes (``ties="all"``);
-        sigma, correlation and spectrum on flat blocks, as medians over blocks or pictures, so that textured blocks and
-        odd frames do not count for much. Bands without enough pixels take their nearest neighbours' figures.
+        Densities and heights are taken over whole pictures rounded to 8-bit levels, with ties marked as in the notes
+        (``ties="all"``). Sigma and correlation are medians over flat blocks, so that textured blocks and odd frames do
+        not count for much; the spectrum is the mean over blocks brought to unit deviation. Bands without enough pixels
+        are interpolated from their neighbours.
 
         Shape: pictures (H, W, 3), uint8 or uint16
-        Raises: ValueError if there are fewer than 50 flat blocks in all.
+        Raises: ValueError for other pictures, or fewer than 50 flat blocks in all.
         """
         tally = _Tally()
         for pixels in pictures:
@@ -89,8 +90,11 @@ class HalideStatistics:
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("pictures", "blocks")}
         metadata = {"kind": "halide statistics", "pictures": str(self.pictures), "blocks": str(self.blocks)}
         partial = path.with_name(f".{path.name}.partial")
-        save_file({k: np.ascontiguousarray(v, np.float32) for k, v in arrays.items()}, partial, metadata)
-        partial.replace(path)
+        try:
+            save_file({k: np.ascontiguousarray(v, np.float32) for k, v in arrays.items()}, partial, metadata)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> HalideStatistics:
@@ -102,11 +106,11 @@ class HalideStatistics:
             with safe_open(path, "np") as file:
                 found = file.metadata() or {}
                 if found.get("kind") != "halide statistics":
-                    raise ValueError(f"{path}: holds no halide statistics")
+                    raise ValueError("it holds something else")
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (OSError, SafetensorError) as error:
+            return cls(**arrays, pictures=int(found["pictures"]), blocks=int(found["blocks"]))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: cannot be read as halide statistics ({error})") from None
-        return cls(**arrays, pictures=int(found["pictures"]), blocks=int(found["blocks"]))
 
     def describe(self) -> str:
         """Say in JSON what the film's mean densities, heights and grain are."""
@@ -125,7 +129,6 @@ class _Tally:
     """Sums over the scans seen so far."""
 
     def __init__(self) -> None:
-        self.marked = np.zeros((2, BANDS, 3))
         self.pixels = np.zeros((BANDS, 3))
         self.states = np.zeros((2, BANDS, 8))
         self.heights = np.zeros((2, BANDS, 3, 2 * _HEIGHT_RANGE))
@@ -138,9 +141,7 @@ class _Tally:
 
     def add(self, pixels: np.ndarray) -> None:
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
-            raise ValueError(
-                f"HalideStatistics expects integer pictures (H, W, 3), got {pixels.dtype} {pixels.shape}"
-            )
+            raise ValueError(f"HalideStatistics expects integer pictures (H, W, 3), got {pixels.dtype} {pixels.shape}")
         levels = pixels.astype(np.float32) * np.float32(255.0 / np.iinfo(pixels.dtype).max)
         base = np.array(self._base(mx.array(levels[None] / 255)))[0] * 255
         band = (base / 256 * BANDS).astype(int).clip(0, BANDS - 1)
@@ -149,11 +150,9 @@ class _Tally:
         channel = np.broadcast_to(np.arange(3), band.shape)
         self.pixels += np.bincount((band * 3 + channel).ravel(), minlength=BANDS * 3).reshape(BANDS, 3)
         for index, marks in enumerate((peaks, valleys)):
-            mask = np.array(marks(mx.array(pixels)))
+            mask = np.array(marks(mx.array(np.rint(levels).astype(np.uint8))))
             cell = ((band * 3 + channel) * (2 * _HEIGHT_RANGE) + height)[mask]
-            counts = np.bincount(cell, minlength=self.heights[0].size).reshape(self.heights[0].shape)
-            self.heights[index] += counts
-            self.marked[index] += counts.sum(-1)
+            self.heights[index] += np.bincount(cell, minlength=self.heights[0].size).reshape(self.heights[0].shape)
             state = grey * 8 + (mask @ np.array([1, 2, 4]))
             self.states[index] += np.bincount(state.ravel(), minlength=BANDS * 8).reshape(BANDS, 8)
         self._add_blocks(pixels)
@@ -181,10 +180,8 @@ class _Tally:
         spectrum = np.average(self.spectra, axis=0, weights=weights)
         enough = self.pixels >= 1000
         return HalideStatistics(
-            density=_filled(self.marked / self.pixels.clip(1), enough),
-            occupancy=_filled(
-                self.states / self.states.sum(-1, keepdims=True).clip(1), self.states[0].sum(-1) >= 1000
-            ),
+            density=_filled(self.heights.sum(-1) / self.pixels.clip(1), enough),
+            occupancy=_filled(self.states / self.states.sum(-1, keepdims=True).clip(1), self.states[0].sum(-1) >= 1000),
             height=_quantiles(self.heights, enough),
             sigma=self._sigma(),
             correlation=np.median(np.concatenate(self.correlations), 0).astype(np.float32),
@@ -202,7 +199,8 @@ class _Tally:
                 inside = sigma[band[:, c] == b, c]
                 if len(inside) >= 10:
                     table[b, c], known[b, c] = np.median(inside), True
-        known |= ~known.any(0)
+        unseen = ~known.any(0)  # blocks too few, or too scattered, to tell the bands apart
+        table[:, unseen], known[:, unseen] = np.median(sigma[:, unseen], 0), True
         return _filled(table[None], known)[0]
 
 
@@ -225,8 +223,7 @@ def _filled(table: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 def _quantiles(histogram: np.ndarray, enough: np.ndarray) -> np.ndarray:
     share = np.cumsum(histogram, -1) / histogram.sum(-1, keepdims=True).clip(1)
-    edges = np.arange(2 * _HEIGHT_RANGE) - _HEIGHT_RANGE + 0.5
-    table = np.stack([edges[(share >= q).argmax(-1)] - 0.5 for q in QUANTILES], -1)
+    table = np.stack([(share >= q).argmax(-1) - _HEIGHT_RANGE for q in QUANTILES], -1)
     return _filled(table, enough & (histogram.sum(-1) >= 30).all(0))
 
 

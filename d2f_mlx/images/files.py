@@ -37,7 +37,6 @@ _OPENERS: dict[bytes, type[ImageFile.ImageFile]] = {
     b"RIFF": WebPImageFile,
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImageFile),
 }
-_WARNINGS = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 
 class ImageFileError(ValueError):
@@ -63,9 +62,7 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Pillow raises a dozen kinds on damaged files; the cause stays attached
-        reason = (
-            (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        )
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         raise ImageFileError(f"{path.name or path}: {' '.join(reason.split())}") from error
 
 
@@ -97,6 +94,17 @@ def _tiff_bits(file: BinaryIO) -> int:
     return int(bits)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence warnings in the main thread; elsewhere that would silence the whole process, so let them be."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _header(file: BinaryIO) -> _Header:
     """Read everything but the pixels, with Pillow's warnings about harmless damage kept quiet."""
     start = file.read(32)
@@ -106,8 +114,7 @@ def _header(file: BinaryIO) -> _Header:
     if opener is None or (opener is WebPImageFile and start[8:12] != b"WEBP"):
         raise ValueError("not a JPEG, PNG, TIFF or WebP picture")
     file.seek(0)
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         bits = _tiff_bits(file) if opener is TiffImageFile else 8
         if opener is PngImageFile and start[24:25] == b"\x10":
             bits = 16
@@ -272,9 +279,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-def _encode(
-    file: BinaryIO, form: str, pixels: np.ndarray, exif: bytes | None, icc: bytes | None, quality: int
-) -> None:
+def _encode(file: BinaryIO, form: str, pixels: np.ndarray, exif: bytes | None, icc: bytes | None, quality: int) -> None:
     if form == "TIFF":
         return encode.save_tiff(file, pixels, exif, icc)
     if pixels.dtype == np.uint16:

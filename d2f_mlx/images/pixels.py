@@ -34,9 +34,7 @@ def from_float(pixels: np.ndarray, dtype: type[np.unsignedinteger] | np.dtype = 
         raise ValueError(f"from_float expects floating-point pixels, got {pixels.dtype}")
     check_shape("from_float", pixels)
     if not np.isfinite(pixels).all():
-        raise ValueError(
-            f"from_float expects finite pixels, got {np.sum(~np.isfinite(pixels))} NaN or infinite"
-        )
+        raise ValueError(f"from_float expects finite pixels, got {np.sum(~np.isfinite(pixels))} NaN or infinite")
     top = np.iinfo(dtype).max
     scaled = np.clip(pixels, 0, 1).astype(np.float32, copy=False) * np.float32(top)
     return np.rint(scaled, out=scaled).astype(dtype)

@@ -13,8 +13,8 @@ from .layers import Conv3x3, Down2, Up2, activate
 class DIANet(nn.Module):
     """Expand height, width and channels three times by transposed convolution, then contract, with skips.
 
-    Few parameters and much memory: the deepest tensor of a 128 crop is (1024, 1024, 24). Grain lives between the pixels, and
-    that is where this network works. Any height and width.
+    Few parameters and much memory: the deepest tensor of a 128 crop is (1024, 1024, 24). Grain lives between the
+    pixels, and that is where this network works. Any height and width.
 
     Args:
         inputs: Input channels.
@@ -57,8 +57,9 @@ class DIANet(nn.Module):
         return skips
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Expand, contract, and correct by the skips."""
         skips = self.encoded(x, len(self.up) - 1)
-        # Nothing but an activation lies between the last expansion and the first contraction: blocks need no reordering.
+        # Only an activation lies between the last expansion and the first contraction: blocks need no reordering.
         x = self.down[-1].from_blocks(activate(self.up[-1].blocks(skips[-1])))
         for level in reversed(range(len(skips))):
             x = mx.concatenate([activate(x), skips[level]], axis=-1)  # (B, 2^level H, 2^level W, 2 widths[level])

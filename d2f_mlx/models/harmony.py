@@ -7,7 +7,9 @@ from collections.abc import Callable
 import mlx.core as mx
 import mlx.nn as nn
 
+from .dianet import DIANet
 from .layers import Conv3x3, activate
+from .unet import UNet
 
 
 class Independent(nn.Module):
@@ -20,7 +22,7 @@ class Independent(nn.Module):
     Reference: d2f notes, trials 1 to 3
     """
 
-    def __init__(self, make: Callable[[], nn.Module]) -> None:
+    def __init__(self, make: Callable[[], UNet | DIANet]) -> None:
         super().__init__()
         self.channels = [make() for _ in range(3)]
 
@@ -35,6 +37,7 @@ class Independent(nn.Module):
         return self.channels[0].multiple
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Give each network its channel of every group, and put the results side by side."""
         return mx.concatenate([network(x[..., c::3]) for c, network in enumerate(self.channels)], axis=-1)
 
 
@@ -67,5 +70,6 @@ class Harmony(nn.Module):
         return self.network.multiple
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Add a correction, made from all three channels, to what the network rebuilt."""
         x = self.network(x)
         return x + self.head(activate(self.mix(x)))

@@ -12,7 +12,7 @@ from ..backend import on_gpu
 
 def _flat_conv3x3(x: mx.array, weight: mx.array) -> mx.array:
     """Convolve as nine matrix products on shifted views of one padded, flattened picture: no im2col, no copies."""
-    batch, height, width, channels = x.shape
+    batch, height, width, _ = x.shape
     outputs = weight.shape[0]
     flat, row = _padded(x)
     count = flat.shape[0] - 2 * row - 2
@@ -28,12 +28,13 @@ def _flat_conv3x3(x: mx.array, weight: mx.array) -> mx.array:
 
 
 def _padded(x: mx.array) -> tuple[mx.array, int]:
+    """Pad by one pixel all round; return the rows of pixels, flat (N, C), and the padded width."""
     padded = mx.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
     return padded.reshape(-1, x.shape[-1]), x.shape[2] + 2
 
 
 @mx.custom_function
-def _conv3x3(x: mx.array, weight: mx.array) -> mx.array:
+def _conv3x3(x: mx.array, weight: mx.array):
     return _flat_conv3x3(x, weight)
 
 
@@ -54,7 +55,7 @@ def conv3x3(x: mx.array, weight: mx.array) -> mx.array:
 
     Shape: x (B, H, W, I), weight (O, 3, 3, I) -> (B, H, W, O)
     """
-    return mx.conv2d(x, weight, padding=1) if on_gpu() else _conv3x3(x, weight)
+    return mx.conv2d(x, weight, padding=1) if on_gpu() else _conv3x3(x, weight)  # type: ignore[return-value]
 
 
 class Conv3x3(nn.Module):
@@ -66,6 +67,7 @@ class Conv3x3(nn.Module):
         self.bias = mx.zeros((outputs,))
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Convolve and add the bias."""
         return conv3x3(x, self.weight) + self.bias
 
 
@@ -85,6 +87,7 @@ class Up2(nn.Module):
         return x @ self.weight.reshape(x.shape[-1], -1) + mx.tile(self.bias, 4)
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Turn every pixel into a block of 2x2."""
         batch, height, width, _ = x.shape
         blocks = self.blocks(x).reshape(batch, height, width, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
         return blocks.reshape(batch, 2 * height, 2 * width, -1)
@@ -106,6 +109,7 @@ class Down2(nn.Module):
         return blocks @ self.weight.reshape(-1, blocks.shape[-1]).T + self.bias
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Turn every block of 2x2 into a pixel."""
         batch, height, width, inputs = x.shape
         blocks = x.reshape(batch, height // 2, 2, width // 2, 2, inputs).transpose(0, 1, 3, 2, 4, 5)
         return self.from_blocks(blocks.reshape(batch, height // 2, width // 2, 4 * inputs))

@@ -44,7 +44,7 @@ class ReconstructorConfig:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"ReconstructorConfig expects {name} in {allowed}, got {getattr(self, name)!r}")
-        if self.width % 24 and self.width % 32 or self.width < 0:
+        if (self.width % 24 and self.width % 32) or self.width < 0:
             raise ValueError(f"ReconstructorConfig expects width to be a multiple of 24 or 32, got {self.width}")
 
     @property
@@ -60,9 +60,9 @@ class ReconstructorConfig:
 class Reconstructor(nn.Module):
     """Rebuild what lies between the halides.
 
-    out = prior + network(features) / gain between the halides, and the halides themselves where they are known (pinned).
-    The prior is the normalised convolution of the halides. In the *absolute* way they hold the film picture, in the
-    *residual* way the picture less its base, and the network is guided by that base.
+    out = prior + network(features) / gain between the halides, and the halides themselves where they are known
+    (pinned). The prior is the normalised convolution of the halides. In the *absolute* way they hold the film picture,
+    in the *residual* way the picture less its base, and the network is guided by that base.
 
     Args:
         config: What it is made of.
@@ -92,11 +92,18 @@ class Reconstructor(nn.Module):
 
     @property
     def overlap(self) -> int:
-        """How many pixels beyond a tile an output can depend on, rounded up so that tiles stay aligned."""
+        """How many pixels beyond a tile an output can depend on, rounded up so that tiles stay aligned.
+
+        The network's reach, the prior's, and one pixel for the halides' own windows.
+        """
         multiple = max(self.network.multiple, 8)
-        return -(-(self.network.reach + 2 * RADIUS + 1) // multiple) * multiple
+        return -(-(self.network.reach + RADIUS + 1) // multiple) * multiple
 
     def __call__(self, halides: mx.array, mask: mx.array, base: mx.array | None = None) -> mx.array:
+        """Rebuild a batch; the absolute way needs no base.
+
+        Raises: ValueError for a missing base in the residual way.
+        """
         prior = normalised_convolution(halides, mask)
         # Only the halides' own values less the prior around them would vanish where they are pinned: show them whole.
         if self._config.way == "residual":

@@ -13,8 +13,8 @@ from .layers import Conv3x3, Down2, Up2, activate, padded_to
 class UNet(nn.Module):
     """Contract four times by two, expand again, with a skip connection at every scale.
 
-    The notes' UNet128 and UNet512: leaky ReLU, one convolution just before each concatenation, no sigmoid at the end (the
-    picture is in [-1, 1]). Down and up by kernel 2, stride 2. Any height and width: padded and cropped inside.
+    The notes' UNet128 and UNet512: leaky ReLU, one convolution just before each concatenation, no sigmoid at the end
+    (the picture is in [-1, 1]). Down and up by kernel 2, stride 2. Any height and width: padded and cropped inside.
 
     Args:
         inputs: Input channels.
@@ -39,9 +39,10 @@ class UNet(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many pixels away an input can change an output (half the receptive field), a bound."""
-        scales = [2**i for i in range(len(self.encode))]
-        return 2 + sum(3 * s for s in scales[:-1]) + scales[-1] + sum(scales[1:])
+        """How many pixels away an input can change an output (half the receptive field), at worst."""
+        *scales, deepest = (2**i for i in range(len(self.encode)))
+        # Stem and head; three convolutions at each scale; one at the deepest, seen from the far end of its block.
+        return 2 + 3 * sum(scales) + deepest + deepest - 1
 
     @property
     def multiple(self) -> int:
@@ -60,6 +61,7 @@ class UNet(nn.Module):
         return skips
 
     def __call__(self, x: mx.array) -> mx.array:
+        """Contract and expand again; the picture may have any size."""
         height, width = x.shape[1:3]
         *skips, x = self.encoded(padded_to(x, self.multiple))
         for level in reversed(range(len(skips))):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -22,6 +23,7 @@ from .examples import Examples, examples
 
 _LAST = "last.safetensors"
 _EVALUATION_CROP = 128
+_DIVERGED = 1.0  # a mean squared error, of pictures in [-1, 1], far above an untrained network's
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class TrainConfig:
     """
 
     steps: int = 3000
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     warmup: int = 100
     evaluate_every: int = 250
     evaluation_crops: int = 4
@@ -88,7 +90,7 @@ def train_reconstructor(
     """Train on film scans and keep the best model, by held-out error, in ``folder``.
 
     ``folder`` then loads with `checkpoint.from_pretrained`; ``last.safetensors`` in it holds all that an exact
-    resumption needs. An interrupt (Ctrl-C) saves both before it goes on.
+    resumption needs. An interrupt (Ctrl-C) after the first step leaves both in it before it goes on.
 
     Args:
         train: Scans to learn from.
@@ -101,22 +103,26 @@ def train_reconstructor(
         resume: Go on from ``last.safetensors``: the losses are those of an uninterrupted run.
         callbacks: Told after each step.
 
-    Raises: ValueError for a folder that holds another training, or nothing to resume.
+    Raises: ValueError for a folder that holds another training, or nothing to resume, and without scans on either
+        side; FloatingPointError where the loss explodes (what was saved before stays).
     """
     model_config, stream, config = model or ReconstructorConfig(), stream or StreamConfig(), config or TrainConfig()
     folder = Path(folder)
+    if not train or not held_out:
+        raise ValueError(f"train_reconstructor expects scans on both sides, got {len(train)} and {len(held_out)}")
     settings = json.dumps([asdict(model_config), asdict(stream), asdict(config)], sort_keys=True)
-    if (folder / _LAST).exists() and not resume:
-        raise ValueError(f"{folder}: holds a training already; resume it or choose another folder")
+    if not resume and any((folder / name).exists() for name in (_LAST, "config.json")):
+        raise ValueError(f"{folder}: holds a model or a training already; resume it or choose another folder")
     mx.random.seed(stream.seed)
     network = Reconstructor(model_config)
-    optimizer = optim.Adam(_schedule(config))
+    # A short memory of squared gradients: with 0.999 a rare feature's first gradient moves a whole layer at once.
+    optimizer = optim.Adam(_schedule(config), betas=[0.9, 0.99], bias_correction=True)
     optimizer.init(network.trainable_parameters())
     run = _Run(folder, network, optimizer, settings, statistics)
     start = run.restore() if resume else 0
     folder.mkdir(parents=True, exist_ok=True)
 
-    state = [network.state, optimizer.state, mx.random.state]
+    state = [network.state, optimizer.state, _random_state()]
     loss_and_grad = nn.value_and_grad(network, _loss)
 
     @partial(mx.compile, inputs=state, outputs=state)
@@ -130,18 +136,23 @@ def train_reconstructor(
     batches = crop_batches(train, stream, start_step=start, steps=config.steps - start)
     done = start
     try:
-        for done, batch in enumerate(meter.prepare(batches), start + 1):
+        for batch in meter.prepare(batches):
             with meter.process():
                 loss = step(mx.array(batch))
                 mx.eval(loss, state)
+            done += 1
+            error = float(loss)
+            if not error < _DIVERGED:
+                raise FloatingPointError(f"{folder}: diverged at step {done} ({error:.3g}); lower the learning rate")
             evaluation = None
             if done % config.evaluate_every == 0 or done == config.steps:
                 evaluation = judge()
-                run.keep(done, evaluation["mse"])
+                run.keep(evaluation["mse"])
             for callback in callbacks:
-                callback(Report(done, loss.item(), evaluation, meter.summary()))  # type: ignore[arg-type]
+                callback(Report(done, error, evaluation, meter.summary()))
     except KeyboardInterrupt:
-        run.save(done)
+        if done > start:  # in the first step there is nothing new, and the state may hold a trace's placeholders
+            run.save()
         raise
     finally:
         batches.close()
@@ -153,10 +164,8 @@ class Judge:
 
     def __init__(self, network: Reconstructor, held_out: Sequence[Path], crops: int) -> None:
         side = _EVALUATION_CROP
-        self._batches = [mx.array(grid_crops(path, side, crops)) for path in held_out]
         prepare = mx.compile(lambda batch: examples(batch, network.config))
-        self._examples = [Examples(*prepare(batch)) for batch in self._batches]
-        self._network = network
+        self._examples = [Examples(*prepare(mx.array(grid_crops(path, side, crops)))) for path in held_out]
 
         @partial(mx.compile, inputs=network.state)
         def error(batch: Examples) -> mx.array:
@@ -175,27 +184,43 @@ class Judge:
 class _Run:
     """The files of one training."""
 
-    def __init__(self, folder, network, optimizer, settings, statistics) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        network: Reconstructor,
+        optimizer: optim.Optimizer,
+        settings: str,
+        statistics: HalideStatistics | None,
+    ) -> None:
         self._folder, self._network, self._optimizer = folder, network, optimizer
         self._settings, self._statistics = settings, statistics
         self._best = float("inf")
 
-    def keep(self, step: int, error: float) -> None:
+    def keep(self, error: float) -> None:
+        """Save the training, and the model too if it is the best so far."""
         if error < self._best:
             self._best = error
             checkpoint.save(self._folder, self._network, self._statistics)
-        self.save(step)
+        self.save()
 
-    def save(self, step: int) -> None:
+    def save(self) -> None:
+        """Save all that a resumption needs, and a model where there is none yet.
+
+        The optimizer's own count of steps goes with its weights, wherever an interrupt fell.
+        """
         if not (self._folder / "config.json").exists():
             checkpoint.save(self._folder, self._network, self._statistics)
-        arrays = {f"model.{name}": a for name, a in tree_flatten(self._network.parameters())}
-        arrays |= {f"optimizer.{name}": a for name, a in tree_flatten(self._optimizer.state)}
-        arrays["random"] = mx.random.state[0]
-        metadata = {"step": str(step), "best": repr(self._best), "settings": self._settings}
+        arrays = {"random": _random_state()[0]}
+        tree_flatten(self._network.parameters(), ".model", destination=arrays)
+        tree_flatten(self._optimizer.state, ".optimizer", destination=arrays)
+        metadata = {"step": str(self._optimizer.step.item()), "best": repr(self._best), "settings": self._settings}
         checkpoint.save_arrays(self._folder / _LAST, arrays, metadata)
 
     def restore(self) -> int:
+        """Load what `save` wrote and return the steps done.
+
+        Raises: ValueError if there is nothing, or if it was trained with other settings.
+        """
         path = self._folder / _LAST
         arrays, metadata = checkpoint.load_arrays(path)
         if metadata.get("settings") != self._settings:
@@ -203,9 +228,14 @@ class _Run:
         part = {p: [(k[len(p) :], a) for k, a in arrays.items() if k.startswith(p)] for p in ("model.", "optimizer.")}
         self._network.load_weights(part["model."])
         self._optimizer.state = tree_unflatten(part["optimizer."])
-        mx.random.state[0] = arrays["random"]
+        _random_state()[0] = arrays["random"]
         self._best = float(metadata["best"])
         return int(metadata["step"])
+
+
+def _random_state() -> list[mx.array]:
+    """Return MLX's own list of random keys; MLX leaves its type open."""
+    return cast("list[mx.array]", mx.random.state)
 
 
 def _loss(network: Reconstructor, batch: Examples) -> mx.array:
@@ -220,7 +250,7 @@ def _psnr(mse: float) -> float:
     return -10 * float(np.log10(max(mse, 1e-12)))
 
 
-def _schedule(config: TrainConfig):
+def _schedule(config: TrainConfig) -> Callable[[mx.array], mx.array]:
     rise = optim.linear_schedule(config.learning_rate / 100, config.learning_rate, max(config.warmup, 1))
     fall = optim.cosine_decay(config.learning_rate, max(config.steps - config.warmup, 1), config.learning_rate / 100)
     return optim.join_schedules([rise, fall], [config.warmup])

@@ -1,10 +1,10 @@
+from d2f_mlx.data import grid_crops, random_crops
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-
-from d2f_mlx.data import grid_crops, random_crops
 
 
 def coordinates(height, width):
@@ -45,9 +45,7 @@ def test_random_crops_reach_every_place_equally():
 
 def test_grid_of_sixteen_bits_is_rounded_to_eight():
     every = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1).repeat(3, -1)
-    np.testing.assert_array_equal(
-        grid_crops(every, 256, 1)[0], np.rint(every.astype(np.float64) * 255 / 65535)
-    )
+    np.testing.assert_array_equal(grid_crops(every, 256, 1)[0], np.rint(every.astype(np.float64) * 255 / 65535))
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (4, 4, 3)])

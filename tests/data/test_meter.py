@@ -1,8 +1,8 @@
 import math
 
-import pytest
-
 from d2f_mlx.data import Meter
+
+import pytest
 
 
 class Clock:

@@ -1,10 +1,10 @@
 from pathlib import Path
 
+from d2f_mlx.data import roll_names, split_by_roll
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from d2f_mlx.data import roll_names, split_by_roll
 
 ROLLS = [Path(f"scans/roll{roll:02}/{frame}.jpg") for roll in range(40) for frame in range(3)]
 

@@ -4,11 +4,11 @@ import sys
 from itertools import islice
 from pathlib import Path
 
+from d2f_mlx.data import StreamConfig, crop_batches, streams, usable
+
 import numpy as np
 import pytest
 from PIL import Image
-
-from d2f_mlx.data import StreamConfig, crop_batches, streams, usable
 
 HEIGHT, WIDTH = 40, 60
 CONFIG = StreamConfig(crop=8, crops_per_picture=2, batch=6, seed=7, threads=3)
@@ -79,9 +79,7 @@ def test_resumed_stream_equals_the_uninterrupted_one_bit_for_bit(scans, start):
     np.testing.assert_array_equal(take(scans, CONFIG, start_step=start, steps=12 - start), whole[start:])
 
 
-@pytest.mark.parametrize(
-    "change", [{"threads": 1}, {"prefetch": 1}, {"cache_mb": 0}, {"threads": 8}, {"prefetch": 99}]
-)
+@pytest.mark.parametrize("change", [{"threads": 1}, {"prefetch": 1}, {"cache_mb": 0}, {"threads": 8}, {"prefetch": 99}])
 def test_threads_prefetch_and_cache_do_not_change_the_stream(scans, change):
     config = StreamConfig(**{**vars(CONFIG), **change})
     np.testing.assert_array_equal(take(scans, config, steps=9), take(scans, CONFIG, steps=9))

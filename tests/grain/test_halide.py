@@ -1,11 +1,11 @@
+from d2f_mlx.grain import density, extrema, halide_image, halide_mask, peaks, valleys
+
 import mlx.core as mx
 import numpy as np
 import pytest
 import scipy.ndimage as ndi
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from d2f_mlx.grain import density, extrema, halide_image, halide_mask, peaks, valleys
 
 SIZES = [(1, 1), (1, 7), (6, 1), (2, 2), (3, 5), (37, 53), (64, 64)]
 

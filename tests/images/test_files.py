@@ -5,13 +5,13 @@ import struct
 import sys
 import zlib
 
+from d2f_mlx import images
+from d2f_mlx.images import ImageFileError, files, find, from_float, read, size, to_float, write
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
-
-from d2f_mlx import images
-from d2f_mlx.images import ImageFileError, files, find, from_float, read, size, to_float, write
 
 ORIENTATION, MAKE, DATE, EXIF, GPS = 0x0112, 0x010F, 0x0132, 0x8769, 0x8825
 EXPOSURE, ISO, WIDTH, HEIGHT = 0x829A, 0x8827, 0xA002, 0xA003
@@ -302,9 +302,7 @@ def test_16_bit_alpha_is_composited_over_white(tmp_path, suffix):
 
 def test_16_bit_associated_alpha_is_composited_over_white(tmp_path):
     pixels = np.array([[[2000, 10, 0, 13107]]], np.uint16)
-    np.testing.assert_array_equal(
-        read(deep_file(tmp_path / "a.tif", pixels)).pixels, [[[54428, 52438, 52428]]]
-    )
+    np.testing.assert_array_equal(read(deep_file(tmp_path / "a.tif", pixels)).pixels, [[[54428, 52438, 52428]]])
 
 
 def test_16_bit_grey_with_alpha_png_is_composited(tmp_path):

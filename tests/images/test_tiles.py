@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+from d2f_mlx.backend import mx
+from d2f_mlx.images import blend_tiles, map_tiles, read_tile, split
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-
-from d2f_mlx.backend import mx
-from d2f_mlx.images import blend_tiles, map_tiles, read_tile, split
 
 FLOAT32_ROUNDING = 2e-5  # a sum of up to 2000 weights, where tiles are much smaller than their overlap
 EDGES = st.integers(1, 40)
@@ -97,9 +97,7 @@ def test_a_compiled_mlx_process_sees_one_shape():
 
 def test_out_is_filled_and_progress_counts_to_the_total():
     pixels, out, calls = noise(9, 10), np.zeros((9, 10, 3), np.float32), []
-    result = map_tiles(
-        lambda p, _: p, pixels, size=4, overlap=1, out=out, progress=lambda *call: calls.append(call)
-    )
+    result = map_tiles(lambda p, _: p, pixels, size=4, overlap=1, out=out, progress=lambda *call: calls.append(call))
     assert result is out
     np.testing.assert_array_equal(out, pixels)
     assert calls == [(done, 9) for done in range(1, 10)]

@@ -1,0 +1,89 @@
+"""Measure the networks' deepest tensors, parameters, and the memory and time of developing whole pictures.
+
+    python benchmarks/memory.py --json memory.json
+
+Each picture is developed in a process of its own, so that its peak is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+from d2f_mlx.develop import DevelopConfig, Developer
+from d2f_mlx.models import DIANet, ReconstructorConfig, UNet
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_reduce
+
+from report import add_json, publish
+
+SIZES = ((3024, 3024), (4000, 6000))
+
+
+def deepest() -> list[dict[str, object]]:
+    """Rebuild the notes' table: the deepest tensor of a crop, float32."""
+    rows: list[dict[str, object]] = []
+    for name, network, crop in (
+        ("UNet512", UNet(12, 3, ReconstructorConfig(width=512).widths), 256),
+        ("UNet128", UNet(12, 3, ReconstructorConfig().widths), 256),
+        ("DIANet", DIANet(12, 3, ReconstructorConfig("dianet").widths), 128),
+    ):
+        tensor = network.encoded(mx.zeros((1, crop, crop, 12)))[-1]  # lazy: nothing is computed
+        _, height, width, channels = tensor.shape
+        rows.append(
+            {
+                "network": name,
+                "crop": crop,
+                "deepest": f"{channels}x{height}x{width}",
+                "MiB": 4 * tensor.size / 2**20,
+                "parameters": tree_reduce(lambda total, array: total + array.size, network.parameters(), 0),
+            }
+        )
+    return rows
+
+
+def develop(name: str, height: int, width: int) -> dict[str, float]:
+    """Develop generated pixels in this process and report its peak memory."""
+    tile = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    photo = np.tile(tile, (height // 256 + 1, width // 256 + 1, 1))[:height, :width]
+    developer = Developer(DevelopConfig(name))
+    start = time.perf_counter()
+    developer(photo)
+    seconds = time.perf_counter() - start
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return {"s": seconds, "peak GiB": peak, "of it MLX": mx.get_peak_memory() / 2**30}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=["unet", "dianet"])
+    parser.add_argument("--one", nargs=3, metavar=("NETWORK", "HEIGHT", "WIDTH"), help=argparse.SUPPRESS)
+    add_json(parser)
+    arguments = parser.parse_args()
+    if arguments.one:
+        name, height, width = arguments.one
+        print(json.dumps(develop(name, int(height), int(width))))
+        return
+    publish("Deepest tensors of the notes", deepest(), None)
+    rows: list[dict[str, object]] = []
+    for name in arguments.networks:
+        for height, width in SIZES:
+            command = [sys.executable, __file__, "--one", name, str(height), str(width)]
+            found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            megapixels = height * width / 1e6
+            figures = json.loads(found)
+            rows.append(
+                {"network": name, "picture": f"{width}x{height}", **figures, "Mpx/s": megapixels / figures["s"]}
+            )
+    publish("Developing whole pictures", rows, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

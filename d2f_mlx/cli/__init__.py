@@ -1,0 +1,28 @@
+"""The ``d2f`` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from . import demo, develop, info, train
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0; 1 after a failure, 2 for wrong arguments, 130 for Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="d2f", description="Digital photographs become film.")
+    parser.add_argument("--version", action="version", version=f"d2f_mlx {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (develop, train, demo, info):
+        command.add(commands)
+    parsed = parser.parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except KeyboardInterrupt:
+        print("d2f: interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, FloatingPointError, OSError) as error:
+        print(f"d2f: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,103 @@
+"""``d2f develop``: photographs in, film pictures out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import zlib
+from pathlib import Path
+
+import mlx.core as mx
+from tqdm import tqdm
+
+from .. import images
+from ..develop import DevelopConfig, Developer
+from .flags import add_flags, from_flags
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "develop",
+        help="turn digital photographs into film pictures",
+        description="Turn digital photographs into film pictures. Folders are searched for pictures. EXIF and colour "
+        "profile are kept. A finished picture is skipped, an input never overwritten.",
+    )
+    parser.add_argument("photos", nargs="+", metavar="IN", help="picture files, or folders of them")
+    parser.add_argument("-o", "--out", required=True, help="a picture file for a single IN, else a folder")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="another seed, another grain (default: 0); each picture's grain follows from the seed and its file name",
+    )
+    parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100 (default: 95)")
+    parser.add_argument("--bits", type=int, choices=(8, 16), help="of PNG and TIFF; the photo's own by default")
+    parser.add_argument("--force", action="store_true", help="develop again what is already there")
+    add_flags(parser, DevelopConfig)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Develop every photo; go on past those that fail, and return 1 if any did."""
+    developer = Developer(from_flags(arguments, DevelopConfig))
+    jobs, failures = plan(arguments.photos, Path(arguments.out))
+    for failure in failures:
+        print(f"d2f: {failure}", file=sys.stderr)
+    bar = tqdm(jobs, desc="develop", unit="picture", disable=None)
+    for photo, out in bar:
+        bar.set_postfix_str(photo.name)
+        if out.exists() and not arguments.force:
+            tqdm.write(f"{out}: exists, skipped (--force develops it again)", file=sys.stderr)
+            continue
+        try:
+            _develop(developer, photo, out, arguments)
+        except (ValueError, OSError) as error:
+            failures.append(str(error))
+            tqdm.write(f"d2f: {error}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _develop(developer: Developer, photo: Path, out: Path, arguments: argparse.Namespace) -> None:
+    picture = images.read(photo)
+    seed = (arguments.seed + zlib.crc32(photo.name.encode())) % 2**63
+    with tqdm(desc=photo.name, unit="tile", leave=False, disable=None) as tiles:
+
+        def progress(done: int, total: int) -> None:
+            tiles.total = total
+            tiles.update(done - tiles.n)
+
+        film = developer(picture.pixels, key=mx.random.key(seed), progress=progress)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    images.write(out, film, exif=picture.exif, icc=picture.icc, quality=arguments.quality, bits=arguments.bits)
+
+
+def plan(inputs: list[str], out: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Pair every photo with its output and list the inputs that hold none.
+
+    A folder's pictures keep their place below it.
+
+    Raises: ValueError if an output would be an input, or two photos would have one output.
+    """
+    pairs: list[tuple[Path, Path]] = []
+    problems: list[str] = []
+    single = len(inputs) == 1 and not Path(inputs[0]).is_dir() and out.suffix.lower() in images.SUFFIXES
+    for name in inputs:
+        try:
+            found = images.find([name])
+        except images.ImageFileError as error:
+            problems.append(str(error))
+            continue
+        root = Path(name) if Path(name).is_dir() else Path(name).parent
+        pairs += [(photo, out if single else out / photo.relative_to(root)) for photo in found]
+    if not single and out.suffix.lower() in images.SUFFIXES and not out.is_dir():
+        raise ValueError(f"{out}: develop expects a folder for several photos, got a picture's name")
+    sources = {photo.resolve() for photo, _ in pairs}
+    taken: dict[Path, Path] = {}
+    for photo, target in pairs:
+        if target.resolve() in sources:
+            raise ValueError(f"{target}: is an input; choose another output")
+        other = taken.setdefault(target.resolve(), photo)
+        if other != photo:
+            raise ValueError(f"{target}: would hold both {other} and {photo}")
+    return pairs, problems

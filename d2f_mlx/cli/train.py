@@ -1,0 +1,94 @@
+"""``d2f train``: a network of one's own, from one's own film scans."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .. import images
+from ..data import StreamConfig, roll_names, split_by_roll, usable
+from ..grain import HalideStatistics
+from ..models import ReconstructorConfig
+from ..training import Report, TrainConfig, train_reconstructor
+from .flags import add_flags, from_flags
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command's parser."""
+    train = commands.add_parser("train", help="train a network on film scans")
+    models = train.add_subparsers(dest="model", required=True, metavar="MODEL")
+    parser = models.add_parser(
+        "reconstructor",
+        help="what rebuilds a film picture from its halides",
+        description="Measure the halides of film scans and train a reconstructor on them. The folder of a scan "
+        "is its roll: whole rolls are held out to judge the network by.",
+    )
+    parser.add_argument("scans", nargs="+", metavar="SCANS", help="film scans, or folders of them (a folder a roll)")
+    parser.add_argument("-o", "--out", required=True, type=Path, help="folder for the trained reconstructor")
+    held_out = parser.add_mutually_exclusive_group()
+    held_out.add_argument("--hold-out", nargs="+", metavar="ROLL", help="rolls (folder names) to judge by")
+    held_out.add_argument(
+        "--hold-out-share", type=float, default=0.2, help="share of rolls drawn to judge by (default: 0.2)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with an interrupted training; same flags"
+    )
+    for config in (ReconstructorConfig, StreamConfig, TrainConfig):
+        add_flags(parser, config)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Split, measure, train, and print what came of it."""
+    model = from_flags(arguments, ReconstructorConfig)
+    stream, config = from_flags(arguments, StreamConfig), from_flags(arguments, TrainConfig)
+    scans, problems = usable(images.find(arguments.scans), stream.crop)
+    for problem in problems:
+        print(f"d2f: {problem}; skipped", file=sys.stderr)
+    train, held_out = split_by_roll(scans, arguments.hold_out or arguments.hold_out_share)
+    names = sorted({name for name, scan in zip(roll_names(scans), scans, strict=True) if scan in set(held_out)})
+    print(f"{len(train)} scans to learn from, {len(held_out)} to judge by (rolls: {', '.join(names)})")
+    statistics = HalideStatistics.measure(
+        images.read(scan).pixels for scan in tqdm(train, desc="measure", unit="scan", disable=None)
+    )
+    print(statistics.describe())
+    last: list[Report] = []
+    with tqdm(total=config.steps, desc="train", unit="step", disable=None) as bar:
+
+        def follow(report: Report) -> None:
+            bar.update(report.step - bar.n)
+            bar.set_postfix(loss=f"{report.loss:.5f}", efficiency=f"{report.meter['compute_efficiency']:.3f}")
+            if report.evaluation:
+                e = report.evaluation
+                bar.write(
+                    f"step {report.step}: held-out MSE {e['mse']:.3e} ({e['psnr']:.2f} dB), "
+                    f"normalised convolution {e['rival_mse']:.3e} ({e['rival_psnr']:.2f} dB)"
+                )
+            last[:] = [report]
+
+        try:
+            train_reconstructor(
+                train,
+                held_out,
+                arguments.out,
+                model=model,
+                stream=stream,
+                config=config,
+                statistics=statistics,
+                resume=arguments.resume,
+                callbacks=[follow],
+            )
+        except KeyboardInterrupt:
+            print(f"d2f: saved in {arguments.out}; the same command with --resume goes on", file=sys.stderr)
+            raise
+    if last:
+        meter = last[0].meter
+        print(
+            f"prepare {meter['prepare_s']:.4f} s, process {meter['process_s']:.4f} s a step, "
+            f"compute efficiency {meter['compute_efficiency']:.3f}"
+        )
+    print(f"{arguments.out}: d2f develop PHOTO -o FILM.jpg --reconstructor {arguments.out}")
+    return 0

@@ -1,0 +1,123 @@
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from d2f_mlx.models import layers
+from d2f_mlx.models.layers import Conv3x3, Down2, Up2, activate, conv3x3, padded_to
+
+# Sums of at most a few hundred products of order one, in float32.
+ROUNDING = 1e-4
+SIZES = [(1, 1, 1), (1, 1, 6), (2, 5, 1), (3, 4, 4), (2, 7, 9)]
+
+
+def normal(*shape, seed=0):
+    return mx.array(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+
+
+def close(found, expected):
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(np.array(found), np.array(expected), rtol=0, atol=ROUNDING)
+
+
+def values_and_gradients(function, *arguments):
+    """Return the output, and the gradients of a random projection of it by every argument."""
+    output = function(*arguments)
+    projection = normal(*output.shape, seed=9)
+    scalar = lambda *a: (function(*a) * projection).sum()  # noqa: E731
+    return output, *mx.grad(scalar, argnums=list(range(len(arguments))))(*arguments)
+
+
+def assert_same_function(found, expected, *arguments):
+    for f, e in zip(values_and_gradients(found, *arguments), values_and_gradients(expected, *arguments), strict=True):
+        close(f, e)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_cpu_convolution_and_its_gradients_equal_the_native_one(size, compiled):
+    x, weight = normal(*size, 5), normal(4, 3, 3, 5, seed=1)
+    rewrite = mx.compile(layers._conv3x3) if compiled else layers._conv3x3
+    assert_same_function(rewrite, lambda x, w: mx.conv2d(x, w, padding=1), x, weight)
+
+
+def test_the_gpu_path_is_the_native_convolution(monkeypatch):
+    x, weight = normal(1, 5, 6, 3), normal(2, 3, 3, 3, seed=1)
+    on_cpu = conv3x3(x, weight)
+    monkeypatch.setattr(layers, "on_gpu", lambda: True)
+    monkeypatch.setattr(layers, "_conv3x3", None)
+    close(conv3x3(x, weight), on_cpu)
+
+
+def test_conv3x3_adds_its_bias():
+    layer = Conv3x3(3, 4)
+    layer.bias = normal(4)
+    x = normal(2, 5, 6, 3)
+    close(layer(x), mx.conv2d(x, layer.weight, padding=1) + layer.bias)
+
+
+def test_pictures_of_a_batch_do_not_touch():
+    x, weight = normal(3, 4, 5, 2), normal(2, 3, 3, 2, seed=1)
+    close(layers._conv3x3(x, weight), mx.concatenate([layers._conv3x3(x[i : i + 1], weight) for i in range(3)]))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_up2_equals_the_native_transposed_convolution(size):
+    layer = Up2(5, 3)
+
+    def found(x, weight, bias):
+        layer.weight, layer.bias = weight, bias
+        return layer(x)
+
+    def native(x, weight, bias):
+        return mx.conv_transpose2d(x, weight.transpose(3, 1, 2, 0), stride=2) + bias
+
+    assert_same_function(found, native, normal(*size, 5), normal(5, 2, 2, 3, seed=1), normal(3, seed=2))
+
+
+@pytest.mark.parametrize("size", [(1, 2, 2), (2, 6, 4), (1, 2, 10)])
+def test_down2_equals_the_native_strided_convolution(size):
+    layer = Down2(5, 3)
+
+    def found(x, weight, bias):
+        layer.weight, layer.bias = weight, bias
+        return layer(x)
+
+    def native(x, weight, bias):
+        return mx.conv2d(x, weight, stride=2) + bias
+
+    assert_same_function(found, native, normal(*size, 5), normal(3, 2, 2, 5, seed=1), normal(3, seed=2))
+
+
+def test_blocks_pass_from_up2_to_down2_without_reordering():
+    up, down = Up2(4, 6), Down2(6, 5)
+    up.bias, down.bias = normal(6, seed=1), normal(5, seed=2)
+    x = normal(2, 3, 5, 4)
+    close(down.from_blocks(activate(up.blocks(x))), down(activate(up(x))))
+
+
+def test_activation_is_leaky_relu_of_slope_a_fifth():
+    np.testing.assert_array_equal(np.array(activate(mx.array([-5.0, -0.5, 0.0, 2.0]))), np.float32([-1, -0.1, 0, 2]))
+
+
+@pytest.mark.parametrize("make", [lambda: Conv3x3(64, 64), lambda: Up2(256, 64), lambda: Down2(64, 64)])
+def test_weights_keep_the_scale_of_the_activations(make):
+    mx.random.seed(3)
+    layer = make()
+    inputs = 256 if isinstance(layer, Up2) else 64
+    x = activate(normal(1, 32, 32, inputs))
+    # He et al. 2015: with E[y^2] = 2 / 1.04 of E[x^2], an activation later the mean square is the same again.
+    scale = mx.square(activate(layer(x))).mean() / mx.square(x).mean()
+    assert abs(scale.item() - 1) < 0.1  # zero padding alone takes 4 percent
+    np.testing.assert_array_equal(np.array(layer.bias), 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "multiple", "expected"),
+    [((5, 7), 4, (8, 8)), ((8, 16), 8, (8, 16)), ((1, 1), 16, (16, 16)), ((3, 5), 1, (3, 5)), ((17, 16), 16, (32, 16))],
+)
+def test_padded_to_adds_zeros_below_and_right(size, multiple, expected):
+    x = normal(2, *size, 3)
+    padded = np.array(padded_to(x, multiple))
+    assert padded.shape == (2, *expected, 3)
+    np.testing.assert_array_equal(padded[:, : size[0], : size[1]], np.array(x))
+    assert np.count_nonzero(padded) == x.size
