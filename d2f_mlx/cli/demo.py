@@ -47,7 +47,7 @@ def sheet(photo: np.ndarray, film: np.ndarray) -> np.ndarray:
     """
     height, width = photo.shape[:2]
     side = min(_CROP, height, width)
-    top, left = height // 6, (width - side) // 2
+    top, left = min(height // 6, height - side), (width - side) // 2
     crops = [pixels[top : top + side, left : left + side] for pixels in (photo, film)]
     canvas = Image.new("RGB", (2 * width + side + 2 * _GAP, max(height, 2 * side + _GAP)), "white")
     places = [(0, 0), (width + _GAP, 0), (2 * (width + _GAP), 0), (2 * (width + _GAP), side + _GAP)]

@@ -33,9 +33,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     held_out.add_argument(
         "--hold-out-share", type=float, default=0.2, help="share of rolls drawn to judge by (default: 0.2)"
     )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with an interrupted training; same flags"
-    )
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted training; same flags")
     for config in (ReconstructorConfig, StreamConfig, TrainConfig):
         add_flags(parser, config)
     parser.set_defaults(run=run)

@@ -1,6 +1,6 @@
 """Halides and their statistics: what grain is in a scan, and how to put it into a photograph."""
 
-from .filters import guided_base
+from .filters import flat_areas, guided_base
 from .halide import density, extrema, halide_image, halide_mask, peaks, valleys
 from .interpolate import normalised_convolution
 from .patches import FlatBlocks, flat_blocks
@@ -13,6 +13,7 @@ __all__ = [
     "Halides",
     "density",
     "extrema",
+    "flat_areas",
     "flat_blocks",
     "guided_base",
     "halide_image",

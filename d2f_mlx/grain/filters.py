@@ -6,6 +6,7 @@ whose rounding changes with the shape: two tiles that share a pixel agree on it 
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from operator import add
 
@@ -45,6 +46,28 @@ def smooth(picture: mx.array, taps: np.ndarray) -> mx.array:
     return correlate(correlate(padded, weights[:, None]), weights[None, :])
 
 
+def averaged(picture: mx.array, taps: np.ndarray) -> mx.array:
+    """Average with weights down and across; at the border over the pixels that are there.
+
+    Shape: (B, H, W, C), taps (2 r + 1,) -> (B, H, W, C)
+    """
+    down, across = (mx.array(_weight_inside(count, taps), mx.float32) for count in picture.shape[1:3])
+    return smooth(picture, taps) / (down[:, None, None] * across[:, None])
+
+
+def _weight_inside(count: int, taps: np.ndarray) -> np.ndarray:
+    """Return, for each pixel of a line, the sum of the taps that fall on the line."""
+    radius = len(taps) // 2
+    return np.convolve(np.ones(count), taps[::-1])[radius : radius + count]
+
+
+def gaussian_taps(sigma: float) -> np.ndarray:
+    """Return the taps of a Gaussian of ``sigma`` pixels, cut off at three, that sum to one."""
+    reach = math.ceil(3 * sigma)
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return taps / taps.sum()
+
+
 def guided_base(picture: mx.array, radius: int = 4, epsilon: float = 0.004) -> mx.array:
     """Denoise film with the guided filter: what is left of the picture without its grain.
 
@@ -56,9 +79,30 @@ def guided_base(picture: mx.array, radius: int = 4, epsilon: float = 0.004) -> m
     Reference: He, Sun and Tang 2013, 'Guided image filtering', equations 5, 6 and 8. doi:10.1109/TPAMI.2012.213
     """
     taps = np.ones(2 * radius + 1)
-    share = 1 / smooth(mx.ones((1, *picture.shape[1:3], 1)), taps)
-    mean = smooth(picture, taps) * share
-    variance = mx.maximum(smooth(picture * picture, taps) * share - mean * mean, 0)
+    mean, variance = _moments(picture, taps)
     gain = variance / (variance + epsilon)
-    offset = mean - gain * mean
-    return smooth(gain, taps) * share * picture + smooth(offset, taps) * share
+    return averaged(gain, taps) * picture + averaged(mean - gain * mean, taps)
+
+
+def flat_areas(
+    picture: mx.array, sigma: float = 2.0, radius: int = 6, limit: float = 0.2, max_variance: float = 300 / 255**2
+) -> mx.array:
+    """Tell where all that varies in a film picture is grain.
+
+    A Gaussian of ``sigma`` pixels takes most of grain's variance away and leaves a scene's structure. Flat is where, in
+    a window of 2 ``radius`` + 1 pixels, the share of the variance that it leaves is below ``limit`` in every channel
+    (0.09 for the grain of ordinary scans): a ratio, so that strong grain passes as well as weak. ``max_variance``, the
+    notes' limit, keeps out what is too strong for grain: thin lines, foliage.
+
+    Shape: (B, H, W, C) -> (B, H, W, 1), bool
+    """
+    taps = np.ones(2 * radius + 1)
+    _, variance = _moments(picture, taps)
+    _, structure = _moments(averaged(picture, gaussian_taps(sigma)), taps)
+    return ((structure < limit * variance) & (variance <= max_variance)).all(axis=-1, keepdims=True)
+
+
+def _moments(picture: mx.array, taps: np.ndarray) -> tuple[mx.array, mx.array]:
+    """Return the local mean and variance in a window."""
+    mean = averaged(picture, taps)
+    return mean, mx.maximum(averaged(picture * picture, taps) - mean * mean, 0)

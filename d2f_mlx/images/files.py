@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import struct
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -63,6 +64,8 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except Exception as error:  # Pillow raises a dozen kinds on damaged files; the cause stays attached
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        if isinstance(error, struct.error | EOFError | IndexError | KeyError):
+            reason = "damaged or truncated"
         raise ImageFileError(f"{path.name or path}: {' '.join(reason.split())}") from error
 
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import mlx.core as mx
 import mlx.nn as nn
 
+from ..grain.filters import averaged, gaussian_taps
 from ..grain.halide import KINDS, Kind
 from ..grain.interpolate import RADIUS, normalised_convolution
 from .dianet import DIANet
@@ -19,6 +20,8 @@ Way = Literal["residual", "absolute"]
 Channels = Literal["joint", "independent", "harmony"]
 
 _GAIN = 12.0  # brings grain (about 5 levels of 255, in [-1, 1]) to the order of one for the network
+
+_GUIDE = 2.0  # standard deviation, in pixels, of the blur of the base that guides the network
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Reconstructor(nn.Module):
 
     out = prior + network(features) / gain between the halides, and the halides themselves where they are known
     (pinned). The prior is the normalised convolution of the halides. In the *absolute* way they hold the film picture,
-    in the *residual* way the picture less its base, and the network is guided by that base.
+    in the *residual* way the picture less its base, and the network is guided by that base's brightness: blurred, so
+    that it can neither sharpen nor smear what the base shows.
 
     Args:
         config: What it is made of.
@@ -109,7 +113,7 @@ class Reconstructor(nn.Module):
         if self._config.way == "residual":
             if base is None:
                 raise ValueError("Reconstructor expects a base picture in the residual way, got None")
-            features = [base, _GAIN * halides * mask, mask, _GAIN * prior]
+            features = [averaged(base, gaussian_taps(_GUIDE)), _GAIN * halides * mask, mask, _GAIN * prior]
         else:
             features = [prior, halides * mask, mask]
         features = mx.concatenate([f.astype(prior.dtype) for f in features], axis=-1)

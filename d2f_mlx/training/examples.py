@@ -6,32 +6,53 @@ from typing import NamedTuple
 
 import mlx.core as mx
 
-from ..grain import guided_base, halide_mask
+from ..grain import flat_areas, guided_base, halide_mask
 from ..models import ReconstructorConfig
 
 
 class Examples(NamedTuple):
     """A batch for a reconstructor.
 
-    Shape: all (B, H, W, 3)
-    Range: halides, base and target in [-1, 1] or differences of such; mask is bool
+    Shape: all (B, H, W, 3), but weight (B, H, W, 1)
+    Range: halides, base and target in [-1, 1] or differences of such; mask is bool; weight is 0 or 1
     """
 
     halides: mx.array
     mask: mx.array
     base: mx.array
     target: mx.array
+    weight: mx.array
+
+
+def shuffled(crops: mx.array, share: float = 0.25) -> mx.array:
+    """Give a share of the crops channels of other crops in the batch.
+
+    In most scans the channels' grain is nearly one, and a network that has seen nothing else fails on the scanners and
+    stocks where it is not: this shows it channels that have nothing to do with one another.
+
+    Shape: (B, H, W, 3) -> the same
+    """
+    count = int(len(crops) * share)
+    if count < 3:
+        return crops
+    mixed = mx.stack([mx.roll(crops[:count, ..., c], c, axis=0) for c in range(3)], axis=-1)
+    return mx.concatenate([mixed, crops[count:]])
 
 
 def examples(crops: mx.array, config: ReconstructorConfig) -> Examples:
     """Take the halides of film crops, and in the residual way their denoised base.
 
+    The residual way is to learn grain and nothing else: where a crop has structure, the denoised base lacks some of it and
+    the residual has it, and a network that learned from there sharpens the photographs it develops. So only flat areas
+    count, over a base that is smooth enough to leave all of the grain in the residual. In the absolute way all counts.
+
     Shape: (B, H, W, 3), uint8
     """
     film = crops.astype(mx.float32) / 255
     mask = halide_mask(crops, config.halides)
-    base = 2 * guided_base(film) - 1
     target = 2 * film - 1
-    if config.way == "residual":
-        target = target - base
-    return Examples(mx.where(mask, target, 0), mask, base, target)
+    if config.way == "absolute":
+        return Examples(mx.where(mask, target, 0), mask, target, target, mx.ones_like(target[..., :1]))
+    base = 2 * guided_base(film, radius=8, epsilon=0.01) - 1
+    target = target - base
+    return Examples(mx.where(mask, target, 0), mask, base, target, flat_areas(film).astype(mx.float32))

@@ -19,7 +19,7 @@ from .. import checkpoint
 from ..data import Meter, StreamConfig, crop_batches, grid_crops
 from ..grain import HalideStatistics, normalised_convolution
 from ..models import Reconstructor, ReconstructorConfig
-from .examples import Examples, examples
+from .examples import Examples, examples, shuffled
 
 _LAST = "last.safetensors"
 _EVALUATION_CROP = 128
@@ -122,12 +122,12 @@ def train_reconstructor(
     start = run.restore() if resume else 0
     folder.mkdir(parents=True, exist_ok=True)
 
-    state = [network.state, optimizer.state, _random_state()]
+    state = [network.state, optimizer.state, mx.random.state]
     loss_and_grad = nn.value_and_grad(network, _loss)
 
     @partial(mx.compile, inputs=state, outputs=state)
     def step(crops: mx.array) -> mx.array:
-        loss, gradients = loss_and_grad(network, examples(crops, model_config))
+        loss, gradients = loss_and_grad(network, examples(shuffled(crops) if model_config.way == "residual" else crops, model_config))
         optimizer.update(network, gradients)
         return loss
 
@@ -169,15 +169,19 @@ class Judge:
 
         @partial(mx.compile, inputs=network.state)
         def error(batch: Examples) -> mx.array:
-            return _loss(network, batch) / 4  # from [-1, 1] to [0, 1]
+            return _weighed(network(batch.halides, batch.mask, batch.base), batch)
 
         self._error = error
-        rival = mx.compile(lambda b: _squared(normalised_convolution(b.halides, b.mask) - b.target) / 4)
-        self._rival = float(np.mean([rival(batch).item() for batch in self._examples]))
+        self._rival = self._mean(mx.compile(lambda b: _weighed(normalised_convolution(b.halides, b.mask), b)))
+
+    def _mean(self, error: Callable[[Examples], mx.array]) -> float:
+        """Average over all crops' pixels that count, and go from [-1, 1] to [0, 1]."""
+        total, count = np.sum([np.array(error(batch)) for batch in self._examples], axis=0)
+        return float(total / max(count, 1) / 4)
 
     def __call__(self) -> dict[str, float]:
         """Return ``mse`` and ``psnr``, and ``rival_mse`` and ``rival_psnr``, for pictures in [0, 1]."""
-        mse = float(np.mean([self._error(batch).item() for batch in self._examples]))
+        mse = self._mean(self._error)
         return {"mse": mse, "psnr": _psnr(mse), "rival_mse": self._rival, "rival_psnr": _psnr(self._rival)}
 
 
@@ -210,7 +214,7 @@ class _Run:
         """
         if not (self._folder / "config.json").exists():
             checkpoint.save(self._folder, self._network, self._statistics)
-        arrays = {"random": _random_state()[0]}
+        arrays = {"random": cast("Sequence[mx.array]", mx.random.state)[0]}
         tree_flatten(self._network.parameters(), ".model", destination=arrays)
         tree_flatten(self._optimizer.state, ".optimizer", destination=arrays)
         metadata = {"step": str(self._optimizer.step.item()), "best": repr(self._best), "settings": self._settings}
@@ -228,22 +232,21 @@ class _Run:
         part = {p: [(k[len(p) :], a) for k, a in arrays.items() if k.startswith(p)] for p in ("model.", "optimizer.")}
         self._network.load_weights(part["model."])
         self._optimizer.state = tree_unflatten(part["optimizer."])
-        _random_state()[0] = arrays["random"]
+        high, low = map(int, np.array(arrays["random"]))
+        mx.random.seed(high << 32 | low)  # a key is its seed in two words
         self._best = float(metadata["best"])
         return int(metadata["step"])
 
 
-def _random_state() -> list[mx.array]:
-    """Return MLX's own list of random keys; MLX leaves its type open."""
-    return cast("list[mx.array]", mx.random.state)
-
-
 def _loss(network: Reconstructor, batch: Examples) -> mx.array:
-    return _squared(network(batch.halides, batch.mask, batch.base) - batch.target)
+    total, count = _weighed(network(batch.halides, batch.mask, batch.base), batch)
+    return total / mx.maximum(count, 1)
 
 
-def _squared(error: mx.array) -> mx.array:
-    return (error * error).mean()
+def _weighed(prediction: mx.array, batch: Examples) -> mx.array:
+    """Return the sum of the squared errors that count, and how many do."""
+    error = (prediction - batch.target) * batch.weight
+    return mx.stack([(error * error).sum(), batch.weight.sum() * error.shape[-1]])
 
 
 def _psnr(mse: float) -> float:

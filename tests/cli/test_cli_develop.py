@@ -1,0 +1,115 @@
+from d2f_mlx import images
+from d2f_mlx.cli import main
+from d2f_mlx.cli.develop import plan
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def photo(tmp_path):
+    pixels = np.random.default_rng(0).integers(60, 190, (40, 56, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    path = tmp_path / "in" / "photo.png"
+    path.parent.mkdir()
+    images.write(path, pixels, exif=exif.tobytes())
+    return path
+
+
+def develop(*arguments):
+    return main(["develop", *map(str, arguments)])
+
+
+def test_a_file_is_developed_with_its_metadata(photo, network, tmp_path):
+    out = tmp_path / "film.png"
+    assert develop(photo, "-o", out, "--reconstructor", network) == 0
+    film, before = images.read(out), images.read(photo)
+    assert film.pixels.shape == before.pixels.shape
+    assert np.any(film.pixels != before.pixels)
+    with Image.open(out) as file:
+        assert file.getexif()[0x010F] == "Maker"
+
+
+def test_the_seed_decides_and_each_name_has_its_own_grain(photo, network, tmp_path):
+    twin = photo.with_name("twin.png")
+    twin.write_bytes(photo.read_bytes())
+    results = []
+    for index, (path, seed) in enumerate([(photo, 1), (photo, 1), (photo, 2), (twin, 1)]):
+        out = tmp_path / f"{index}.png"
+        assert develop(path, "-o", out, "--reconstructor", network, "--seed", seed) == 0
+        results.append(images.read(out).pixels)
+    np.testing.assert_array_equal(results[0], results[1])
+    assert np.any(results[0] != results[2])
+    assert np.any(results[0] != results[3])
+
+
+def test_a_folder_keeps_its_shape_and_goes_on_past_a_bad_file(photo, network, tmp_path, capsys):
+    (photo.parent / "roll").mkdir()
+    (photo.parent / "roll" / "other.png").write_bytes(photo.read_bytes())
+    (photo.parent / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    out = tmp_path / "out"
+    assert develop(photo.parent, "-o", out, "--reconstructor", network) == 1
+    assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["photo.png", "roll/other.png"]
+    assert "broken.jpg" in capsys.readouterr().err
+
+
+def test_a_missing_input_is_named_and_the_rest_is_done(photo, network, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert develop(tmp_path / "nowhere.jpg", photo, "-o", out, "--reconstructor", network) == 1
+    assert (out / "photo.png").exists()
+    assert "nowhere.jpg" in capsys.readouterr().err
+
+
+def test_what_is_there_is_skipped_unless_forced(photo, network, tmp_path, capsys):
+    out = tmp_path / "film.png"
+    out.write_bytes(b"mine")
+    assert develop(photo, "-o", out, "--reconstructor", network) == 0
+    assert out.read_bytes() == b"mine"
+    assert "--force" in capsys.readouterr().err
+    assert develop(photo, "-o", out, "--reconstructor", network, "--force") == 0
+    assert images.size(out) == (40, 56)
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_an_input_is_never_overwritten(photo, network, capsys, force):
+    before = photo.read_bytes()
+    assert develop(photo, "-o", photo, "--reconstructor", network, *force) == 1
+    assert develop(photo.parent, "-o", photo.parent, "--reconstructor", network, *force) == 1
+    assert photo.read_bytes() == before
+    assert "is an input" in capsys.readouterr().err
+
+
+def test_two_photos_cannot_share_an_output(photo, tmp_path):
+    other = tmp_path / "elsewhere" / "photo.png"
+    other.parent.mkdir()
+    other.write_bytes(photo.read_bytes())
+    with pytest.raises(ValueError, match="would hold both"):
+        plan([str(photo), str(other)], tmp_path / "out")
+    with pytest.raises(ValueError, match="expects a folder"):
+        plan([str(photo), str(other)], tmp_path / "film.png")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--reconstructor", "nothing"], "neither a folder"),
+        (["--strength", "9"], "strength in [0, 4]"),
+        (["--density-scale", "0"], "density_scale in (0, 9]"),
+        (["--tile", "-1"], "tile"),
+    ],
+)
+def test_bad_flags_are_refused_before_any_work(photo, tmp_path, capsys, flags, message):
+    out = tmp_path / "film.png"
+    assert develop(photo, "-o", out, *flags) == 1
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_wrong_usage_exits_with_2(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["develop"])
+    with pytest.raises(SystemExit, match="2"):
+        main([])
+    assert "usage" in capsys.readouterr().err

@@ -1,0 +1,207 @@
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from d2f_mlx import checkpoint, images
+from d2f_mlx.develop import DevelopConfig, Developer, develop
+from d2f_mlx.grain import HalideStatistics
+from d2f_mlx.models import Reconstructor, ReconstructorConfig
+
+ROUNDING = 1e-5  # of pictures in [0, 1], between matrix products of different shapes
+MODELS = [
+    ReconstructorConfig("unet", "residual", "extrema", "joint", 32),
+    ReconstructorConfig("unet", "absolute", "peaks", "joint", 32),
+    ReconstructorConfig("dianet", "residual", "extrema", "joint", 24),
+    ReconstructorConfig("dianet", "absolute", "peaks", "joint", 24),
+]
+
+
+@pytest.fixture(scope="module")
+def film():
+    return HalideStatistics.load(checkpoint.BUNDLED / "film.safetensors")
+
+
+@pytest.fixture(scope="module", params=MODELS, ids=lambda config: f"{config.network}-{config.way}")
+def model(request):
+    mx.random.seed(6)
+    return Reconstructor(request.param)
+
+
+@pytest.fixture(scope="module")
+def small():
+    mx.random.seed(6)
+    return Reconstructor(ReconstructorConfig("dianet", width=24))
+
+
+@pytest.fixture
+def run(small, film):
+    return lambda photo, **options: develop(photo, **{"reconstructor": small, "statistics": film} | options)
+
+
+def picture(height, width, dtype=np.float32):
+    """A smooth ramp from dark to light with a different colour in each corner."""
+    rows, columns = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    ramp = np.stack([0.2 + 0.6 * columns, 0.2 + 0.6 * rows, 0.5 + 0.2 * rows * columns], -1)
+    if np.issubdtype(dtype, np.floating):
+        return ramp.astype(dtype)
+    return np.rint(ramp * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("size", [(131, 203), (30, 41)])
+def test_the_film_does_not_depend_on_the_tiles(model, film, size):
+    photo = picture(*size)
+    whole = develop(photo, reconstructor=model, statistics=film, key=3)
+    assert np.abs(whole - photo).std() > 100 * ROUNDING
+    # 80 is no multiple of 64, and 70 is none of UNet's 16.
+    for tile in (64, 70) if size[0] > 100 else (16, 64):
+        tiled = develop(photo, reconstructor=model, statistics=film, key=3, tile=tile)
+        np.testing.assert_allclose(tiled, whole, rtol=0, atol=ROUNDING, err_msg=f"tile {tile}")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_size_and_type_are_the_photos(model, film, dtype):
+    photo = picture(17, 26, dtype)
+    before = photo.copy()
+    out = develop(photo, reconstructor=model, statistics=film)
+    assert (out.shape, out.dtype) == (photo.shape, photo.dtype)
+    assert (out != photo).mean() > 0.5
+    np.testing.assert_array_equal(photo, before)
+
+
+def test_integers_and_floats_get_the_same_film(run):
+    photo = picture(20, 30, np.uint16)
+    exact = run(photo.astype(np.float32) / 65535)
+    np.testing.assert_allclose(run(photo) / 65535, exact, rtol=0, atol=0.5 / 65535 + ROUNDING)
+    eight = picture(20, 30, np.uint8)
+    exact = run(eight.astype(np.float32) / 255)
+    np.testing.assert_allclose(run(eight) / 255, exact, rtol=0, atol=0.5 / 255 + ROUNDING)
+
+
+@pytest.mark.parametrize("form", ["list of float64", "float16", "mx.array", "str", "path"])
+def test_a_photo_may_be_pixels_or_a_file(run, tmp_path, form):
+    photo = picture(20, 30, np.uint8)
+    images.write(tmp_path / "photo.png", photo)
+    floats = photo / 255
+    given, expected = {
+        "list of float64": (floats, run(floats.astype(np.float32))),
+        "float16": (floats.astype(np.float16), run(floats.astype(np.float16).astype(np.float32))),
+        "mx.array": (mx.array(photo), run(photo)),
+        "str": (str(tmp_path / "photo.png"), run(photo)),
+        "path": (tmp_path / "photo.png", run(photo)),
+    }[form]
+    np.testing.assert_array_equal(run(given), expected)
+
+
+def test_strength_zero_returns_the_photo(model, film):
+    for dtype in (np.uint8, np.uint16, np.float32):
+        photo = picture(19, 23, dtype)
+        out = develop(photo, reconstructor=model, statistics=film, strength=0)
+        np.testing.assert_array_equal(out, photo)
+
+
+def test_strength_scales_the_grain(run):
+    photo = 0.4 + 0.2 * picture(40, 50)  # far from black and white, where it would be clipped
+    grain = run(photo) - photo
+    np.testing.assert_allclose(run(photo, strength=0.5) - photo, grain / 2, rtol=0, atol=ROUNDING)
+
+
+def test_a_key_gives_its_own_film(run):
+    photo = picture(40, 50)
+    np.testing.assert_array_equal(run(photo, key=5), run(photo, key=5))
+    np.testing.assert_array_equal(run(photo, key=5), run(photo, key=mx.random.key(5)))
+    one, other = (run(photo, key=key) - photo for key in (5, 6))
+    # 6000 values: the correlation of independent grain has a standard error near 0.02.
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.15
+
+
+def without_network(config):
+    """A reconstructor that shows its prior: halides and what is spread from them."""
+    model = Reconstructor(config)
+    model.network.head.update({"weight": mx.zeros_like(model.network.head.weight)})
+    return model
+
+
+def test_grain_is_the_films_at_the_halides(film):
+    """What is pinned has the film's spread about the photo; with every pixel a halide all has it."""
+    photo = np.full((96, 96, 3), 0.5, np.float32)
+    model = without_network(ReconstructorConfig("dianet", width=24))
+    grain = develop(photo, reconstructor=model, statistics=film, density_scale=9) - photo
+    # 9 times the density leaves gaps where the prior is smoother than film; 8 levels are within 20 percent.
+    expected = film.sigma[7:9].mean(0) / 255
+    np.testing.assert_allclose(grain.std((0, 1)), expected, rtol=0.25)
+    assert (np.abs(grain.mean((0, 1))) < expected / 2).all()
+
+
+def test_more_halides_leave_less_to_the_network(film):
+    photo = np.full((64, 64, 3), 0.5, np.float32)
+    model = without_network(ReconstructorConfig("dianet", width=24))
+    steps = [develop(photo, reconstructor=model, statistics=film, density_scale=s) for s in (0.1, 1.0, 3.0)]
+    # The prior between few halides is smooth: neighbours differ less.
+    rough = [np.abs(np.diff(film_picture, axis=1)).mean() for film_picture in steps]
+    assert rough[0] < rough[1] < rough[2]
+
+
+def test_a_developer_develops_many(small, film):
+    developer = Developer(DevelopConfig(tile=32), network=small, statistics=film)
+    for size in ((20, 30), (40, 25)):
+        photo = picture(*size)
+        expected = develop(photo, reconstructor=small, statistics=film, key=2, tile=32)
+        np.testing.assert_array_equal(developer(photo, key=2), expected)
+
+
+def test_progress_counts_tiles(run):
+    told = []
+    run(picture(40, 70), tile=32, progress=lambda done, total: told.append((done, total)))
+    assert told == [(i, 6) for i in range(1, 7)]
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Fail where tiles are cut although the arguments are wrong."""
+    monkeypatch.setattr(images, "map_tiles", lambda *_, **__: pytest.fail("work was begun"))
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [
+        (np.zeros((4, 4), np.uint8), r"expects a photo \(H, W, 3\), got shape \(4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), r"got shape \(4, 4, 4\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"got shape \(0, 4, 3\)"),
+        (np.zeros((4, 4, 3), np.int32), "expects uint8, uint16 or float pixels, got int32"),
+        (np.full((4, 4, 3), np.nan, np.float32), "expects finite pixels"),
+        (np.full((4, 4, 3), np.inf, np.float32), "expects finite pixels"),
+        ("missing.jpg", r"^missing\.jpg: "),
+    ],
+)
+def test_what_is_no_photo_is_refused(run, photo, message):
+    with pytest.raises(ValueError, match=message):
+        run(photo)
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"density_scale": 0}, r"expects density_scale in \(0, 9\], got 0"),
+        ({"density_scale": 9.5}, "expects density_scale"),
+        ({"density_scale": float("nan")}, "expects density_scale"),
+        ({"strength": -0.1}, r"expects strength in \[0, 4\], got -0.1"),
+        ({"strength": 5}, "expects strength"),
+        ({"tile": -1}, "expects a tile of 0 or more pixels, got -1"),
+        ({"reconstructor": "kodak"}, "^kodak: neither a folder"),
+    ],
+)
+def test_bad_options_are_refused(run, options, message):
+    with pytest.raises(ValueError, match=message):
+        run(picture(4, 4), **options)
+
+
+def test_a_trained_folder_develops_with_its_own_film(small, film, tmp_path):
+    grainier = HalideStatistics(**{**vars(film), "sigma": 3 * film.sigma})
+    checkpoint.save(tmp_path, small, grainier)
+    photo = picture(20, 30)
+    expected = develop(photo, reconstructor=small, statistics=grainier)
+    np.testing.assert_array_equal(develop(photo, reconstructor=tmp_path), expected)
+    np.testing.assert_array_equal(develop(photo, reconstructor=str(tmp_path)), expected)
+    assert np.abs(expected - develop(photo, reconstructor=tmp_path, statistics=film)).max() > 100 * ROUNDING

@@ -1,0 +1,329 @@
+import json
+from dataclasses import replace
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+from PIL import Image
+
+from d2f_mlx import checkpoint
+from d2f_mlx.data import StreamConfig, crop_batches, grid_crops
+from d2f_mlx.grain import HalideStatistics, normalised_convolution
+from d2f_mlx.models import Reconstructor, ReconstructorConfig
+from d2f_mlx.training import Judge, TrainConfig, examples, reconstruct, train_reconstructor
+
+# The threads of a BLAS may add in another order: the last bits of a step, and what six steps make of them.
+SAME = 1e-5
+UNET = ReconstructorConfig(width=32)
+DIANET = ReconstructorConfig("dianet", "absolute", width=24)
+STREAM = StreamConfig(crop=16, crops_per_picture=2, batch=4, seed=3, prefetch=1, threads=1, cache_mb=8)
+SIDE = 32  # of the evaluation crops here
+SHORT = TrainConfig(steps=6, learning_rate=3e-3, warmup=2, evaluate_every=3, evaluation_crops=1)
+
+
+@pytest.fixture(autouse=True)
+def _small_evaluation_crops(monkeypatch):
+    monkeypatch.setattr(reconstruct, "_EVALUATION_CROP", SIDE)
+
+
+def scan(path, seed, side=64):
+    """A flat picture with Gaussian grain."""
+    rng = np.random.default_rng(seed)
+    grain = rng.normal(rng.integers(60, 190), 6, (side, side, 3))
+    Image.fromarray(grain.clip(0, 255).round().astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scans")
+    paths = [scan(folder / f"{seed}.png", seed) for seed in range(5)]
+    return paths[:3], paths[3:]
+
+
+class Stop:
+    """Play Ctrl-C after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, report):
+        if report.step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def train(scans, tmp_path):
+    def run(folder="run", *callbacks, **options):
+        """Train, and return the reports and the model (None where it was stopped)."""
+        reports = []
+        settings = {"model": UNET, "stream": STREAM, "config": SHORT} | options
+        try:
+            model = train_reconstructor(*scans, tmp_path / folder, callbacks=[reports.append, *callbacks], **settings)
+        except KeyboardInterrupt:
+            model = None
+        return reports, model
+
+    return run
+
+
+def losses(reports):
+    return np.array([report.loss for report in reports])
+
+
+def weights(model):
+    return {name: np.array(a) for name, a in tree_flatten(model.parameters())}
+
+
+def assert_close_weights(found, expected):
+    for name, array in weights(expected).items():
+        np.testing.assert_allclose(weights(found)[name], array, rtol=0, atol=10 * SAME, err_msg=name)
+
+
+@pytest.mark.parametrize("model", [UNET, DIANET], ids=["unet", "dianet"])
+def test_the_error_falls_below_normalised_convolutions(train, model):
+    # From peaks alone normalised convolution is far too bright, which is learned at once.
+    config = replace(SHORT, steps=10, evaluate_every=5)
+    evaluations = [r.evaluation for r in train(model=replace(model, halides="peaks"), config=config)[0] if r.evaluation]
+    assert min(e["mse"] for e in evaluations) < 0.6 * evaluations[0]["rival_mse"]
+
+
+@pytest.mark.parametrize("model", [UNET, DIANET], ids=["unet", "dianet"])
+def test_a_training_is_the_same_when_repeated_and_when_evaluated_at_every_step(train, model):
+    first = train("a", model=model)[0]
+    again = train("b", model=model, config=replace(SHORT, evaluate_every=1))[0]
+    np.testing.assert_allclose(losses(again), losses(first), rtol=SAME)
+    other = train("c", model=model, stream=replace(STREAM, seed=4), config=replace(SHORT, steps=1))[0]
+    assert abs(losses(other)[0] / losses(first)[0] - 1) > 100 * SAME
+
+
+def test_the_compiled_loop_equals_a_plain_one(train, scans):
+    """Adam by the book, a learning rate from NumPy, nothing compiled."""
+    found, _ = train()
+    mx.random.seed(STREAM.seed)
+    network = Reconstructor(UNET)
+    optimizer = optim.Adam(0.0, betas=[0.9, 0.99], bias_correction=True)
+
+    def loss(batch):
+        return mx.square(network(batch.halides, batch.mask, batch.base) - batch.target).mean()
+
+    expected, top, low = [], SHORT.learning_rate, SHORT.learning_rate / 100
+    for step, crops in enumerate(crop_batches(scans[0], STREAM, steps=SHORT.steps)):
+        fall = 0.5 * (1 + np.cos(np.pi * (step - SHORT.warmup) / (SHORT.steps - SHORT.warmup)))
+        optimizer.learning_rate = low + (top - low) * (step / SHORT.warmup if step < SHORT.warmup else fall)
+        value, gradients = nn.value_and_grad(network, loss)(examples(mx.array(crops), UNET))
+        optimizer.update(network, gradients)
+        expected.append(value.item())
+    np.testing.assert_allclose(losses(found), expected, rtol=10 * SAME)
+
+
+@pytest.mark.parametrize("step", [3, 4])
+@pytest.mark.parametrize("model", [UNET, DIANET], ids=["unet", "dianet"])
+def test_an_interrupted_training_resumes_as_if_it_had_gone_on(train, tmp_path, model, step):
+    whole, best = train("whole", model=model)
+    before, _ = train("parts", Stop(step), model=model)
+    assert [r.step for r in before] == list(range(1, step + 1))
+    usable = checkpoint.from_pretrained(tmp_path / "parts")
+    assert usable.config == model
+    after, resumed = train("parts", model=model, resume=True)
+    assert [r.step for r in after] == list(range(step + 1, 7))
+    np.testing.assert_allclose(losses(before + after), losses(whole), rtol=SAME)
+    np.testing.assert_allclose(after[-1].evaluation["mse"], whole[-1].evaluation["mse"], rtol=SAME)
+    assert_close_weights(resumed, best)
+
+
+def test_a_finished_training_resumes_to_its_model(train):
+    _, model = train()
+    reports, again = train(resume=True)
+    assert reports == []
+    assert_close_weights(again, model)
+
+
+def test_an_interrupt_inside_a_step_counts_the_step_that_its_weights_have_made(train, monkeypatch):
+    whole, _ = train("whole")
+    evaluate, calls = mx.eval, []
+
+    def interrupted(*arrays):
+        evaluate(*arrays)
+        calls.append(len(arrays))
+        if calls.count(2) == 3:  # the loop's own calls, which pass loss and state
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mx, "eval", interrupted)
+        before, _ = train("parts")
+    after, _ = train("parts", resume=True)
+    assert [r.step for r in before + after] == [1, 2, 4, 5, 6]
+    np.testing.assert_allclose(losses(after), losses(whole)[3:], rtol=SAME)
+
+
+def test_an_interrupt_while_the_step_is_traced_saves_nothing(train, tmp_path, monkeypatch):
+    def interrupted(crops, config):
+        if crops.shape[0] == STREAM.batch:
+            raise KeyboardInterrupt
+        return examples(crops, config)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reconstruct, "examples", interrupted)
+        assert train()[1] is None
+    assert list((tmp_path / "run").iterdir()) == []
+    assert len(train()[0]) == 6
+
+
+def test_the_best_model_is_kept_through_interrupts_and_returned(train, monkeypatch):
+    seen = []
+
+    class Scripted:
+        """Judge by a script."""
+
+        def __init__(self, network, *_):
+            self._network = network
+
+        def __call__(self):
+            seen.append(weights(self._network))
+            return {"mse": [3.0, 1.0, 2.0, 1.5, 4.0, 1.0][len(seen) - 1]}
+
+    monkeypatch.setattr(reconstruct, "Judge", Scripted)
+    config = replace(SHORT, evaluate_every=1)
+    train("run", Stop(3), config=config)
+    _, model = train(config=config, resume=True)
+    assert len(seen) == 6
+    for name, array in weights(model).items():
+        np.testing.assert_array_equal(array, seen[1][name])
+
+
+def test_callbacks_are_told_after_every_step(train):
+    reports, _ = train(config=replace(SHORT, steps=5, evaluate_every=2))
+    assert [r.step for r in reports] == [1, 2, 3, 4, 5]
+    assert [r.step for r in reports if r.evaluation] == [2, 4, 5]
+    for evaluation in (r.evaluation for r in reports if r.evaluation):
+        assert evaluation["psnr"] == pytest.approx(-10 * np.log10(evaluation["mse"]))
+        assert evaluation["rival_psnr"] == pytest.approx(-10 * np.log10(evaluation["rival_mse"]))
+    assert reports[-1].meter["steps"] == 3  # the first two warm up
+    assert 0 < reports[-1].meter["compute_efficiency"] <= 1
+
+
+@pytest.mark.parametrize("model", [UNET, DIANET], ids=["unet", "dianet"])
+def test_the_judge_measures_mean_squared_errors_on_the_grid_crops(scans, model):
+    mx.random.seed(1)
+    network = Reconstructor(model)
+    found, rivals, ours = Judge(network, scans[1], 2)(), [], []
+    for path in scans[1]:
+        batch = examples(mx.array(grid_crops(path, SIDE, 2)), model)
+        target = np.array(batch.target) / 2  # pictures in [0, 1]
+        ours.append(np.square(np.array(network(batch.halides, batch.mask, batch.base)) / 2 - target).mean())
+        rivals.append(np.square(np.array(normalised_convolution(batch.halides, batch.mask)) / 2 - target).mean())
+    assert found["mse"] == pytest.approx(np.mean(ours), rel=SAME)
+    assert found["rival_mse"] == pytest.approx(np.mean(rivals), rel=SAME)
+
+
+def test_the_judge_sees_new_weights_and_changes_none(scans):
+    mx.random.seed(1)
+    network = Reconstructor(DIANET)
+    judge, before = Judge(network, scans[1], 1), weights(network)
+    first = judge()["mse"]
+    for name, array in before.items():
+        np.testing.assert_array_equal(weights(network)[name], array)
+    network.update({"network": {"head": {"bias": mx.ones(3)}}})
+    assert judge()["mse"] > 2 * first
+
+
+@pytest.mark.parametrize("model", [UNET, DIANET], ids=["residual", "absolute"])
+def test_examples_hold_the_film_at_its_halides(scans, model):
+    crops = grid_crops(scans[0][0], 48, 2)
+    batch = examples(mx.array(crops), model)
+    mask, film = np.array(batch.mask), crops / 127.5 - 1
+    # White noise has a ninth of peaks and a ninth of valleys, and a few ties: levels are 6 apart.
+    assert 0.2 < mask.mean() < 0.35
+    np.testing.assert_array_equal(np.array(batch.halides), np.where(mask, np.array(batch.target), 0))
+    base = np.array(batch.base) if model.way == "residual" else 0
+    np.testing.assert_allclose(np.array(batch.target) + base, film, rtol=0, atol=SAME)
+    assert np.std(base) < film.std() / 2
+
+
+def test_statistics_are_saved_beside_the_model(train, tmp_path):
+    film = HalideStatistics.load(checkpoint.BUNDLED / "film.safetensors")
+    other = HalideStatistics(**{**vars(film), "pictures": 12345})
+    train(config=replace(SHORT, steps=1), statistics=other)
+    assert checkpoint.statistics_of(tmp_path / "run").pictures == 12345
+
+
+def test_the_last_file_names_its_settings(train, tmp_path):
+    train(config=replace(SHORT, steps=2))
+    arrays, metadata = checkpoint.load_arrays(tmp_path / "run" / "last.safetensors")
+    assert metadata["step"] == "2"
+    assert json.loads(metadata["settings"])[0]["width"] == 32
+    assert sum(name.startswith("model.") for name in arrays) == len(weights(Reconstructor(UNET)))
+
+
+def test_a_training_is_not_overwritten(train, tmp_path):
+    train(config=replace(SHORT, steps=1))
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    with pytest.raises(ValueError, match="holds a model or a training already"):
+        train()
+    (tmp_path / "run" / "last.safetensors").unlink()
+    with pytest.raises(ValueError, match="holds a model or a training already"):
+        train()
+    del before["last.safetensors"]
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"config": replace(SHORT, steps=8)},
+        {"model": replace(UNET, halides="peaks")},
+        {"stream": replace(STREAM, seed=8)},
+    ],
+    ids=["config", "model", "stream"],
+)
+def test_resuming_with_other_settings_is_refused(train, other):
+    train("run", Stop(1))
+    with pytest.raises(ValueError, match=r"last\.safetensors: was trained with other settings"):
+        train(resume=True, **other)
+
+
+def test_there_must_be_something_to_resume(train, tmp_path):
+    with pytest.raises(ValueError, match=r"last\.safetensors: no such file"):
+        train(resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_diverges_stops_and_keeps_what_was_saved(train, scans, tmp_path):
+    config = replace(SHORT, steps=40, learning_rate=0.9, warmup=4, evaluate_every=1)
+    with pytest.raises(FloatingPointError, match=r"run: diverged at step \d+ \(.*\); lower the learning rate"):
+        train(config=config)
+    assert Judge(checkpoint.from_pretrained(tmp_path / "run"), scans[1], 1)()["mse"] < 0.25
+
+
+def test_scans_are_needed_on_both_sides(scans, tmp_path):
+    with pytest.raises(ValueError, match="expects scans on both sides, got 3 and 0"):
+        train_reconstructor(scans[0], [], tmp_path / "run")
+    with pytest.raises(ValueError, match="expects scans on both sides, got 0 and 2"):
+        train_reconstructor([], scans[1], tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_held_out_scans_must_hold_a_crop(scans, tmp_path):
+    small = scan(tmp_path / "small.png", 0, side=30)
+    with pytest.raises(ValueError, match="32x32 or more, got 30x30"):
+        train_reconstructor(scans[0], [small], tmp_path / "run", model=UNET, stream=STREAM, config=SHORT)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "expects steps >= 1, got 0"),
+        ({"evaluate_every": 0}, "expects evaluate_every >= 1"),
+        ({"evaluation_crops": -1}, "expects evaluation_crops >= 1"),
+        ({"learning_rate": 0.0}, "expects 0 < learning_rate < 1"),
+        ({"learning_rate": float("nan")}, "expects 0 < learning_rate < 1"),
+        ({"warmup": -1}, "warmup >= 0"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**settings)
