@@ -1,15 +1,16 @@
 import json
 import re
+from pathlib import Path
+
+from d2f_mlx import checkpoint
+from d2f_mlx.grain import HalideStatistics
+from d2f_mlx.models import Reconstructor, ReconstructorConfig
 
 import mlx.core as mx
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 from safetensors.numpy import load_file
-
-from d2f_mlx import checkpoint
-from d2f_mlx.grain import HalideStatistics
-from d2f_mlx.models import Reconstructor, ReconstructorConfig
 
 CONFIG = ReconstructorConfig("dianet", "absolute", "peaks", "harmony", 24)
 
@@ -209,7 +210,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(tmp_path):
     known = ", ".join(checkpoint.bundled()) or "none"
     with pytest.raises(ValueError, match=rf"^{tmp_path}: neither .* bundled reconstructor \({re.escape(known)}\)$"):
         checkpoint.from_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="^kodak: neither"):
+    with pytest.raises(ValueError, match=r"^kodak: neither"):
         checkpoint.statistics_of("kodak")
 
 
@@ -219,8 +220,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch, name):
     before = (tmp_path / name).read_bytes()
 
     def fails(path, *_, **__):
-        with open(path, "wb") as file:
-            file.write(b"half")
+        Path(path).write_bytes(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(mx, "save_safetensors", fails)

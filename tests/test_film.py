@@ -1,4 +1,7 @@
-"""On real scans and photographs: set D2F_DATA to the folder that holds film/, digital/ and MANIFEST.tsv; run with -m slow."""
+"""On real scans and photographs.
+
+Set D2F_DATA to the folder that holds film/, digital/ and MANIFEST.tsv, and run with -m slow.
+"""
 
 import csv
 import os

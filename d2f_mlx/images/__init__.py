@@ -1,6 +1,6 @@
 """Image files to arrays and back, with their metadata; overlapping tiles."""
 
-from d2f_mlx.images.files import (
+from .files import (
     MAX_PIXELS,
     SUFFIXES,
     ImageFileError,
@@ -10,8 +10,8 @@ from d2f_mlx.images.files import (
     size,
     write,
 )
-from d2f_mlx.images.pixels import from_float, to_float
-from d2f_mlx.images.tiles import Tile, blend_tiles, map_tiles, read_tile, split
+from .pixels import from_float, to_float
+from .tiles import Tile, blend_tiles, map_tiles, read_tile, split
 
 __all__ = [
     "MAX_PIXELS",

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from d2f_mlx.images.metadata import parse_exif
+from .metadata import parse_exif
 
 _BAND_BYTES = 1 << 20
 _LEVEL = 5  # of zlib's 9: 16-bit grain hardly shrinks further, and takes much longer

@@ -24,8 +24,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from d2f_mlx.images import deep, encode, metadata
-from d2f_mlx.images.pixels import check_shape, over_white, upright, with_bits
+from . import deep, encode, metadata
+from .pixels import check_shape, over_white, upright, with_bits
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 SUFFIXES = tuple(_FORMATS)

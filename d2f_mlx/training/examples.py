@@ -35,16 +35,17 @@ def shuffled(crops: mx.array, share: float = 0.25) -> mx.array:
     count = int(len(crops) * share)
     if count < 3:
         return crops
-    mixed = mx.stack([mx.roll(crops[:count, ..., c], c, axis=0) for c in range(3)], axis=-1)
+    mixed = mx.stack([mx.roll(crops[:count, ..., c], c, 0) for c in range(3)], axis=-1)
     return mx.concatenate([mixed, crops[count:]])
 
 
 def examples(crops: mx.array, config: ReconstructorConfig) -> Examples:
     """Take the halides of film crops, and in the residual way their denoised base.
 
-    The residual way is to learn grain and nothing else: where a crop has structure, the denoised base lacks some of it and
-    the residual has it, and a network that learned from there sharpens the photographs it develops. So only flat areas
-    count, over a base that is smooth enough to leave all of the grain in the residual. In the absolute way all counts.
+    The residual way is to learn grain and nothing else: where a crop has structure, the denoised base lacks some of
+    it and the residual has it, and a network that learned from there sharpens the photographs it develops. So only flat
+    areas count, over a base that is smooth enough to leave all of the grain in the residual. In the absolute way all
+    counts.
 
     Shape: (B, H, W, 3), uint8
     """

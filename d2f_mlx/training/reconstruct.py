@@ -127,7 +127,8 @@ def train_reconstructor(
 
     @partial(mx.compile, inputs=state, outputs=state)
     def step(crops: mx.array) -> mx.array:
-        loss, gradients = loss_and_grad(network, examples(shuffled(crops) if model_config.way == "residual" else crops, model_config))
+        crops = shuffled(crops) if model_config.way == "residual" else crops
+        loss, gradients = loss_and_grad(network, examples(crops, model_config))
         optimizer.update(network, gradients)
         return loss
 

@@ -4,7 +4,7 @@ from d2f_mlx.cli import main
 import numpy as np
 import pytest
 
-FLAGS = "--steps 4 --evaluate-every 2 --crop 32 --batch 4 --width 32 --evaluation-crops 1".split()
+FLAGS = ["--steps=4", "--evaluate-every=2", "--crop=32", "--batch=4", "--width=32", "--evaluation-crops=1"]
 
 
 @pytest.fixture

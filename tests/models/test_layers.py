@@ -1,9 +1,9 @@
+from d2f_mlx.models import layers
+from d2f_mlx.models.layers import Conv3x3, Down2, Up2, activate, conv3x3, padded_to
+
 import mlx.core as mx
 import numpy as np
 import pytest
-
-from d2f_mlx.models import layers
-from d2f_mlx.models.layers import Conv3x3, Down2, Up2, activate, conv3x3, padded_to
 
 # Sums of at most a few hundred products of order one, in float32.
 ROUNDING = 1e-4

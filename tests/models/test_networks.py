@@ -1,13 +1,14 @@
 from functools import partial
+from itertools import pairwise
+
+from d2f_mlx.models import DIANet, Harmony, Independent, ReconstructorConfig, UNet
+from d2f_mlx.models.layers import activate
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
-
-from d2f_mlx.models import DIANet, Harmony, Independent, ReconstructorConfig, UNet
-from d2f_mlx.models.layers import activate
 
 ROUNDING = 1e-5  # of outputs of order one
 UNTOUCHED = 1e-6  # outputs out of reach: only the order of sums may differ
@@ -73,7 +74,7 @@ def count_conv(inputs, outputs, taps=9):
 def count_unet(inputs, outputs, widths):
     total = count_conv(inputs, widths[0]) + count_conv(widths[0], outputs)
     total += sum(count_conv(w, w) for w in widths)
-    for fine, coarse in zip(widths, widths[1:], strict=False):
+    for fine, coarse in pairwise(widths):
         total += count_conv(fine, coarse, 4) + 4 * coarse * fine + fine  # down and up
         total += count_conv(fine, fine) + count_conv(2 * fine, fine)  # lift and decode
     return total
@@ -81,14 +82,12 @@ def count_unet(inputs, outputs, widths):
 
 def count_dianet(inputs, outputs, widths):
     total = count_conv(inputs, widths[0]) + count_conv(widths[0], widths[0]) + count_conv(widths[0], outputs)
-    for coarse, fine in zip(widths, widths[1:], strict=False):
+    for coarse, fine in pairwise(widths):
         total += 4 * coarse * fine + fine + count_conv(fine, coarse, 4) + count_conv(2 * coarse, coarse)
     return total
 
 
-@pytest.mark.parametrize(
-    ("width", "expected"), [(128, 844_163), (512, 13_465_091)], ids=["UNet128", "UNet512"]
-)
+@pytest.mark.parametrize(("width", "expected"), [(128, 844_163), (512, 13_465_091)], ids=["UNet128", "UNet512"])
 def test_unets_parameters_are_counted(width, expected):
     widths = ReconstructorConfig(width=width).widths
     assert parameters(unet(12, 3, widths)) == count_unet(12, 3, widths) == expected

@@ -1,11 +1,11 @@
+from d2f_mlx.grain import halide_mask, normalised_convolution
+from d2f_mlx.models import Reconstructor, ReconstructorConfig
+
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
-
-from d2f_mlx.grain import halide_mask, normalised_convolution
-from d2f_mlx.models import Reconstructor, ReconstructorConfig
 
 ROUNDING = 1e-5  # of pictures in [-1, 1]
 MODELS = [

@@ -1,6 +1,13 @@
 import json
 from dataclasses import replace
 
+from d2f_mlx import checkpoint
+from d2f_mlx.data import StreamConfig, crop_batches, grid_crops
+from d2f_mlx.grain import HalideStatistics, normalised_convolution
+from d2f_mlx.models import Reconstructor, ReconstructorConfig
+from d2f_mlx.training import Judge, TrainConfig, examples, reconstruct, train_reconstructor
+from d2f_mlx.training.examples import shuffled
+
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
@@ -8,12 +15,6 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 from PIL import Image
-
-from d2f_mlx import checkpoint
-from d2f_mlx.data import StreamConfig, crop_batches, grid_crops
-from d2f_mlx.grain import HalideStatistics, normalised_convolution
-from d2f_mlx.models import Reconstructor, ReconstructorConfig
-from d2f_mlx.training import Judge, TrainConfig, examples, reconstruct, train_reconstructor
 
 # The threads of a BLAS may add in another order: the last bits of a step, and what six steps make of them.
 SAME = 1e-5
@@ -102,19 +103,21 @@ def test_a_training_is_the_same_when_repeated_and_when_evaluated_at_every_step(t
 
 def test_the_compiled_loop_equals_a_plain_one(train, scans):
     """Adam by the book, a learning rate from NumPy, nothing compiled."""
-    found, _ = train()
-    mx.random.seed(STREAM.seed)
+    stream = replace(STREAM, batch=12)  # the fewest of which a quarter is shuffled
+    found, _ = train(stream=stream)
+    mx.random.seed(stream.seed)
     network = Reconstructor(UNET)
     optimizer = optim.Adam(0.0, betas=[0.9, 0.99], bias_correction=True)
 
     def loss(batch):
-        return mx.square(network(batch.halides, batch.mask, batch.base) - batch.target).mean()
+        squares = mx.square(network(batch.halides, batch.mask, batch.base) - batch.target)
+        return (squares * batch.weight).sum() / (3 * batch.weight.sum())
 
     expected, top, low = [], SHORT.learning_rate, SHORT.learning_rate / 100
-    for step, crops in enumerate(crop_batches(scans[0], STREAM, steps=SHORT.steps)):
+    for step, crops in enumerate(crop_batches(scans[0], stream, steps=SHORT.steps)):
         fall = 0.5 * (1 + np.cos(np.pi * (step - SHORT.warmup) / (SHORT.steps - SHORT.warmup)))
         optimizer.learning_rate = low + (top - low) * (step / SHORT.warmup if step < SHORT.warmup else fall)
-        value, gradients = nn.value_and_grad(network, loss)(examples(mx.array(crops), UNET))
+        value, gradients = nn.value_and_grad(network, loss)(examples(shuffled(mx.array(crops)), UNET))
         optimizer.update(network, gradients)
         expected.append(value.item())
     np.testing.assert_allclose(losses(found), expected, rtol=10 * SAME)
@@ -242,6 +245,29 @@ def test_examples_hold_the_film_at_its_halides(scans, model):
     base = np.array(batch.base) if model.way == "residual" else 0
     np.testing.assert_allclose(np.array(batch.target) + base, film, rtol=0, atol=SAME)
     assert np.std(base) < film.std() / 2
+    assert np.array(batch.weight).shape == (*crops.shape[:3], 1)
+    assert np.array(batch.weight).mean() > 0.9  # all of it is flat
+
+
+def test_structure_counts_in_the_absolute_way_only():
+    grain = np.random.default_rng(0).normal(120, 4, (1, 48, 48, 3))
+    grain[:, :, 24:] += 60  # an edge
+    crops = mx.array(grain.round().astype(np.uint8))
+    weight = np.array(examples(crops, UNET).weight)[0, :, :, 0]
+    assert weight[:, :12].mean() > 0.9
+    np.testing.assert_array_equal(weight[:, 21:27], 0)
+    np.testing.assert_array_equal(np.array(examples(crops, DIANET).weight), 1)
+
+
+def test_a_quarter_of_the_crops_get_their_channels_from_others():
+    crops = np.random.default_rng(0).integers(0, 256, (16, 5, 4, 3)).astype(np.uint8)
+    mixed = np.array(shuffled(mx.array(crops)))
+    np.testing.assert_array_equal(mixed[4:], crops[4:])
+    sources = [[np.flatnonzero((crops[..., c] == m[..., c]).all((1, 2))).tolist() for c in range(3)] for m in mixed[:4]]
+    assert all(len({crop for (crop,) in crops_of_channels}) == 3 for crops_of_channels in sources)
+    assert sorted(crop for (_, (crop,), _) in sources) == [0, 1, 2, 3]
+    few = mx.array(crops[:8])
+    np.testing.assert_array_equal(np.array(shuffled(few)), crops[:8])
 
 
 def test_statistics_are_saved_beside_the_model(train, tmp_path):
