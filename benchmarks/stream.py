@@ -19,7 +19,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -30,15 +29,16 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
-from d2f_mlx.backend import info
 from d2f_mlx.data import Meter, StreamConfig, crop_batches, random_crops
 from d2f_mlx.data.streams import picture_keys, picture_rng
 
 import numpy as np
 from PIL import Image
+
+from report import environment
 
 HEIGHT, WIDTH = 2048, 3089
 DISTINCT = 3
@@ -196,13 +196,6 @@ def measure(name: str, paths: list[Path], args: argparse.Namespace) -> dict[str,
     }
 
 
-def environment() -> dict[str, str]:
-    names = ["mlx", "mlx-data", "numpy", "pillow", *(["torch"] if util.find_spec("torch") else [])]
-    here = {name: metadata.version(name) for name in names}
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return {"machine": machine, "python": platform.python_version(), **here}
-
-
 def medians(runs: list[dict[str, float]]) -> dict[str, float]:
     result = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
     return {**result, "samples_per_s": result["samples"] / result["epoch_s"]}
@@ -210,8 +203,6 @@ def medians(runs: list[dict[str, float]]) -> dict[str, float]:
 
 def report(results: dict[str, dict[str, float]], args: argparse.Namespace) -> dict[str, object]:
     where = environment()
-    if args.step == "mlx":
-        where["device"] = info()["device"]
     first = next(iter(results.values()))
     print(f"{args.count} JPEG scans of {WIDTH}x{HEIGHT}, {first['samples']:.0f} crops of {args.crop} (uint8)")
     print(f"batches of {args.batch}, {args.workers} workers, step: {args.step}, median of {args.repeats}")
@@ -265,7 +256,7 @@ def compare(folder: Path, args: argparse.Namespace) -> None:
     results = {name: medians(each) for name, each in runs.items()}
     document = report(results, args)
     if args.json:
-        args.json.write_text(json.dumps(document, indent=2) + "\n")
+        args.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:

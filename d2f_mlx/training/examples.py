@@ -24,7 +24,7 @@ class Examples(NamedTuple):
     weight: mx.array
 
 
-def shuffled(crops: mx.array, share: float = 0.25) -> mx.array:
+def shuffled(crops: mx.array, share: float = 0.5) -> mx.array:
     """Give a share of the crops channels of other crops in the batch.
 
     In most scans the channels' grain is nearly one, and a network that has seen nothing else fails on the scanners and

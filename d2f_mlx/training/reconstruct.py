@@ -103,8 +103,9 @@ def train_reconstructor(
         resume: Go on from ``last.safetensors``: the losses are those of an uninterrupted run.
         callbacks: Told after each step.
 
-    Raises: ValueError for a folder that holds another training, or nothing to resume, and without scans on either
-        side; FloatingPointError where the loss explodes (what was saved before stays).
+    Raises: ValueError for a folder that holds another training, or nothing to resume, without scans on either side,
+        and for held-out scans that show no grain alone; FloatingPointError where the loss explodes (what was saved
+        before stays).
     """
     model_config, stream, config = model or ReconstructorConfig(), stream or StreamConfig(), config or TrainConfig()
     folder = Path(folder)
@@ -178,7 +179,9 @@ class Judge:
     def _mean(self, error: Callable[[Examples], mx.array]) -> float:
         """Average over all crops' pixels that count, and go from [-1, 1] to [0, 1]."""
         total, count = np.sum([np.array(error(batch)) for batch in self._examples], axis=0)
-        return float(total / max(count, 1) / 4)
+        if not count:
+            raise ValueError("Judge expects held-out scans with flat areas to measure grain on, got none")
+        return float(total / count / 4)
 
     def __call__(self) -> dict[str, float]:
         """Return ``mse`` and ``psnr``, and ``rival_mse`` and ``rival_psnr``, for pictures in [0, 1]."""

@@ -339,6 +339,15 @@ def test_held_out_scans_must_hold_a_crop(scans, tmp_path):
         train_reconstructor(scans[0], [small], tmp_path / "run", model=UNET, stream=STREAM, config=SHORT)
 
 
+def test_held_out_scans_must_show_grain_alone(scans, tmp_path):
+    waves = np.broadcast_to(127.5 + 100 * np.sin(np.arange(64) / 6)[:, None, None], (64, 64, 3))
+    Image.fromarray(waves.astype(np.uint8)).save(tmp_path / "waves.png")
+    with pytest.raises(ValueError, match="expects held-out scans with flat areas"):
+        train_reconstructor(
+            scans[0], [tmp_path / "waves.png"], tmp_path / "run", model=UNET, stream=STREAM, config=SHORT
+        )
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
