@@ -90,7 +90,8 @@ def load_blas() -> str:
         try:
             path = _packaged_blas() if name == "packaged" else Path(name)
             ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
-            return f"OpenBLAS ({path.name})" if "mkl" not in name else f"MKL ({path.name})"
+            kind = "MKL" if "mkl" in path.name else "OpenBLAS" if name in ("packaged", *_SYSTEM_BLAS) else ""
+            return f"{kind} ({path.name})" if kind else path.name
         except (OSError, subprocess.CalledProcessError) as error:
             reason = str(error)
     _hint(f"no fast BLAS for MLX ({reason}): install g++, or your system's OpenBLAS, for a large speed-up")

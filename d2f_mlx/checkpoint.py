@@ -40,9 +40,9 @@ def from_pretrained(name: str | Path) -> Reconstructor:
     return model
 
 
-def statistics_of(name: str | Path) -> HalideStatistics:
-    """Load the halide statistics that belong to a reconstructor: its own, else the bundled film's."""
-    own = _folder(name) / _FILM
+def statistics_of(name: str | Path | None) -> HalideStatistics:
+    """Load the halide statistics that belong to a reconstructor: its own, else (or for None) the bundled film's."""
+    own = BUNDLED / _FILM if name is None else _folder(name) / _FILM
     return HalideStatistics.load(own if own.exists() else BUNDLED / _FILM)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from . import checkpoint, images
 from .grain import HalideStatistics, scatter
 from .models import Reconstructor
 
+_BRIGHTEST = 2.0  # floats a little above white are clipped, floats in [0, 255] refused
 _TILES = {"unet": 512, "dianet": 128}  # sides that keep a tile's activations well below a gigabyte
 
 
@@ -47,7 +49,8 @@ class Developer:
     Args:
         config: How; it names the reconstructor.
         network: A loaded model in place of the named one.
-        statistics: The film whose halides are scattered; by default the named reconstructor's own.
+        statistics: The film whose halides are scattered; by default the named reconstructor's own, and with a loaded
+            model the bundled film's.
 
     Raises: ValueError for anything that cannot be loaded.
     """
@@ -61,8 +64,10 @@ class Developer:
     ) -> None:
         self._config = config or DevelopConfig()
         self._network = network or checkpoint.from_pretrained(self._config.reconstructor)
-        self._statistics = statistics or checkpoint.statistics_of(self._config.reconstructor)
-        self._rebuild = mx.compile(self._rebuilt)
+        if statistics is None:
+            statistics = checkpoint.statistics_of(self._config.reconstructor if network is None else None)
+        self._statistics = statistics
+        self._rebuild = mx.compile(self._rebuilt, inputs=self._network.state)
 
     def __call__(
         self,
@@ -72,9 +77,9 @@ class Developer:
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """Develop one picture; see `develop`."""
-        pixels = images.read(photo).pixels if isinstance(photo, str | Path) else _checked(np.array(photo))
+        pixels = images.read(photo).pixels if isinstance(photo, str | Path) else _checked(photo)
         floating = pixels.dtype == np.float32
-        words = mx.random.key(key) if isinstance(key, int) else key
+        words = key if isinstance(key, mx.array) else mx.random.key(operator.index(key) % 2**64)
         strength = mx.array(self._config.strength, mx.float32)
 
         def process(tile_pixels: np.ndarray, tile: images.Tile) -> np.ndarray:
@@ -106,8 +111,11 @@ class Developer:
         return mx.clip(photo + strength * residual[0] / 2, 0, 1)
 
 
-def _checked(pixels: np.ndarray) -> np.ndarray:
+def _checked(photo: np.ndarray | mx.array) -> np.ndarray:
     """Take integers as they are and floats as float32, refusing what is no photograph."""
+    if isinstance(photo, mx.array) and mx.issubdtype(photo.dtype, mx.floating):
+        photo = photo.astype(mx.float32)  # NumPy has no bfloat16
+    pixels = np.array(photo)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ValueError(f"develop expects a photo (H, W, 3), got shape {pixels.shape}")
     if pixels.dtype in (np.uint8, np.uint16):
@@ -116,6 +124,8 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
         raise ValueError(f"develop expects uint8, uint16 or float pixels, got {pixels.dtype}")
     if not np.isfinite(pixels).all():
         raise ValueError("develop expects finite pixels, got NaN or infinity")
+    if pixels.max() > _BRIGHTEST:
+        raise ValueError(f"develop expects float pixels in [0, 1], got up to {pixels.max():.4g}")
     return np.clip(pixels, 0, 1).astype(np.float32)
 
 

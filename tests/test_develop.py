@@ -6,6 +6,7 @@ from d2f_mlx.models import Reconstructor, ReconstructorConfig
 import mlx.core as mx
 import numpy as np
 import pytest
+from mlx.utils import tree_map
 
 ROUNDING = 1e-5  # of pictures in [0, 1], between matrix products of different shapes
 MODELS = [
@@ -124,7 +125,7 @@ def test_the_same_key_gives_the_same_film(run):
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(6, marks=pytest.mark.xfail(reason="noise.uniform_at: key 6's R is key 5's G", strict=True)),
+        6,
         1000,
     ],
 )
@@ -219,3 +220,27 @@ def test_a_trained_folder_develops_with_its_own_film(small, film, tmp_path):
     np.testing.assert_array_equal(develop(photo, reconstructor=tmp_path), expected)
     np.testing.assert_array_equal(develop(photo, reconstructor=str(tmp_path)), expected)
     assert np.abs(expected - develop(photo, reconstructor=tmp_path, statistics=film)).max() > 100 * ROUNDING
+
+
+def test_half_precision_and_numpy_keys_are_taken(film):
+    photo = mx.full((24, 32, 3), 0.5, mx.bfloat16)
+    model = without_network(ReconstructorConfig("dianet", width=24))
+    one, two = (develop(photo, reconstructor=model, statistics=film, key=key) for key in (7, np.int64(7)))
+    np.testing.assert_array_equal(one, two)
+    assert one.dtype == np.float32
+    assert develop(photo, reconstructor=model, statistics=film, key=-7).shape == photo.shape
+
+
+def test_floats_of_another_range_are_refused(film):
+    photo = np.full((24, 32, 3), 128.0)
+    with pytest.raises(ValueError, match=r"float pixels in \[0, 1\], got up to 128"):
+        develop(photo, reconstructor=without_network(ReconstructorConfig("dianet", width=24)), statistics=film)
+
+
+def test_a_developer_follows_its_networks_weights(film):
+    model = Reconstructor(ReconstructorConfig("dianet", width=24))
+    developer = Developer(network=model, statistics=film)
+    photo = np.full((24, 32, 3), 0.5, np.float32)
+    before = developer(photo)
+    model.update(tree_map(lambda weights: weights * 3, model.parameters()))
+    assert np.any(developer(photo) != before)

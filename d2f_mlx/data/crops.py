@@ -62,7 +62,12 @@ def grid_crops(picture: str | os.PathLike[str] | np.ndarray, crop: int, count: i
 
     """
     pixels = picture if isinstance(picture, np.ndarray) else read(Path(picture)).pixels
-    _check_fits(pixels, crop, count)
+    try:
+        _check_fits(pixels, crop, count)
+    except ValueError as error:
+        if pixels is picture:
+            raise
+        raise ValueError(f"{Path(picture).name}: {error}") from None  # type: ignore[arg-type]
     pixels = with_bits(pixels, 8)
     height, width = pixels.shape[:2]
     rows = min(max(round((count * height / width) ** 0.5), 1), count)

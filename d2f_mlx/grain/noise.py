@@ -27,7 +27,7 @@ def uniform_at(key: mx.array, origin: mx.array, shape: tuple[int, int, int], sal
     words = key.astype(mx.uint32)
     rows, columns = (mx.arange(n).astype(mx.int32) for n in shape[:2])
     channels = mx.arange(shape[2]).astype(mx.uint32) + (salt * 16) % 2**32
-    h = _mix(words[0] ^ _mix(words[1] + channels))
+    h = _mix(_mix(words[0] ^ _mix(words[1])) ^ _mix(channels + 0x85EBCA6B))
     h = _mix(h[None, :] ^ (columns + origin[1]).astype(mx.uint32)[:, None])
     h = _mix(h[None, :, :] ^ (_mix((rows + origin[0]).astype(mx.uint32) + 0x9E3779B9))[:, None, None])
     return ((h >> 9).astype(mx.float32) + 0.5) * 2.0**-23

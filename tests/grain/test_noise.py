@@ -37,7 +37,7 @@ def test_uniform_at_is_a_hash_of_key_channel_column_and_row(seed, origin, salt):
     key = [int(word) for word in np.array(mx.random.key(seed))]
     result = draw(uniform_at, seed, origin, (2, 3, 3), salt)
     for row, column, channel in np.ndindex(2, 3, 3):
-        h = mixed(key[0] ^ mixed((key[1] + channel + salt * 16) % 2**32))
+        h = mixed(mixed(key[0] ^ mixed(key[1])) ^ mixed((channel + salt * 16 + 0x85EBCA6B) % 2**32))
         h = mixed(h ^ (column + origin[1]) % 2**32)
         h = mixed(h ^ mixed((row + origin[0] + 0x9E3779B9) % 2**32))
         assert result[row, column, channel] == ((h >> 9) + 0.5) / 2**23
