@@ -12,10 +12,12 @@ import numpy as np
 
 from . import checkpoint, images
 from .grain import HalideStatistics, scatter
+from .grain.filters import averaged
 from .models import Reconstructor
 
 _BRIGHTEST = 2.0  # floats a little above white are clipped, floats in [0, 255] refused
-_TILES = {"unet": 512, "dianet": 128}  # sides that keep a tile's activations well below a gigabyte
+_DRIFT = 16  # radius, in pixels, of the window over which developing leaves the mean where it was
+_TILES = {"unet": 512, "dianet": 192}  # sides that keep a tile's activations well below a gigabyte
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ class Developer:
             film = np.array(self._rebuild(picture, halides.mask, halides.image, strength))
             return film if floating else images.from_float(film, pixels.dtype)
 
-        overlap = self._network.overlap
         align = self._network.network.multiple
+        overlap = self._network.overlap + -(-_DRIFT // align) * align
         side = self._config.tile or min(_TILES[self._network.config.network], max(pixels.shape[:2]))
         return images.map_tiles(process, pixels, size=-(-side // align) * align, overlap=overlap, progress=progress)
 
@@ -108,7 +110,8 @@ class Developer:
             residual = self._network(mx.where(mask, halides - base, 0), mask, base)
         else:
             residual = self._network(mx.where(mask, halides, 0), mask) - base
-        return mx.clip(photo + strength * residual[0] / 2, 0, 1)
+        grain = residual - averaged(residual, np.ones(2 * _DRIFT + 1))  # the photo's tones stay its own
+        return mx.clip(photo + strength * grain[0] / 2, 0, 1)
 
 
 def _checked(photo: np.ndarray | mx.array) -> np.ndarray:
