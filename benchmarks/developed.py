@@ -25,7 +25,7 @@ from d2f_mlx.grain import HalideStatistics, density, flat_blocks, halide_mask, p
 from d2f_mlx.grain.noise import uniform_at
 from d2f_mlx.grain.scatter import Halides
 from d2f_mlx.grain.statistics import BANDS, QUANTILES
-from d2f_mlx.models import Reconstructor
+from d2f_mlx.images.pixels import with_bits
 
 import mlx.core as mx
 import numpy as np
@@ -34,14 +34,14 @@ from tqdm import tqdm
 from report import add_json, publish
 
 
-def sites(photo: mx.array, statistics: HalideStatistics, kind: str, key: mx.array) -> Halides:
+def sites(photo: mx.array, statistics: HalideStatistics, kind: str, key: mx.array, corner: tuple[int, int]) -> Halides:
     """Scatter halides site by site: thinned peaks of white noise with heights from the film's table."""
     height, width, _ = photo.shape
     shape, plane = (height, width, 3), (height, width, 1)
     band = mx.clip((photo * 255 / 256 * BANDS).astype(mx.int32), 0, BANDS - 1)
     mask = mx.zeros(shape, mx.bool_)
     film = photo
-    origin = mx.array([0, 0], mx.int32)
+    origin = mx.array(corner, mx.int32)
     for index, name in enumerate(("peaks", "valleys")):
         if kind not in (name, "extrema"):
             continue
@@ -62,14 +62,11 @@ def sites(photo: mx.array, statistics: HalideStatistics, kind: str, key: mx.arra
     return Halides(mask, mx.where(mask, film, 0))
 
 
-def develop_sites(network: Reconstructor, statistics: HalideStatistics, pixels: np.ndarray, key: int) -> np.ndarray:
-    """Develop a whole picture at once from halides that `sites` scattered (residual way)."""
-    photo = mx.array(images.to_float(pixels))
-    halides = sites(photo, statistics, network.config.halides, mx.random.key(key))
-    base = (2 * photo - 1)[None]
-    known = mx.where(halides.mask, 2 * halides.image - 1 - base, 0)
-    residual = network(known, halides.mask[None], base)
-    return images.from_float(np.array(photo + residual[0] / 2), np.uint8)
+class SitesDeveloper(Developer):
+    """Develop from halides that `sites` scattered."""
+
+    def _scattered(self, picture: mx.array, key: mx.array, origin: tuple[int, int]) -> Halides:
+        return sites(picture, self._statistics, self._network.config.halides, key, origin)
 
 
 class Figures:
@@ -102,7 +99,7 @@ class Figures:
                 counts = np.bincount(band.ravel(), minlength=BANDS)
                 sums = np.bincount(band.ravel(), moved[..., c].ravel(), minlength=BANDS)
                 enough = counts >= 10000
-                self.shift = max(self.shift, float(np.abs(sums[enough] / counts[enough]).max()))
+                self.shift = max(self.shift, *np.abs(sums[enough] / counts[enough]))
             height, width = (n // 16 * 16 for n in moved.shape[:2])
             blocks = moved[:height, :width].reshape(height // 16, 16, width // 16, 16, 3).mean((1, 3))
             colour = np.stack([blocks[..., 0] - blocks[..., 1], blocks[..., 2] - blocks[..., 1]])
@@ -127,7 +124,7 @@ class Figures:
         row["sigma error"] = float(np.sqrt(np.nanmean(np.log(self.bands() / film) ** 2)))
         row["corr RG"] = float(np.median(np.concatenate(self.correlation)))
         row["lag 1"] = float(np.median(np.concatenate(self.lag)))
-        row["shift"] = self.shift if self.blotch else ""
+        row["shift"] = float(self.shift) if self.blotch else ""
         row["blotch"] = float(np.mean(self.blotch)) if self.blotch else ""
         return row
 
@@ -135,7 +132,7 @@ class Figures:
 def measured(paths: Iterable[Path], develop: Callable[[np.ndarray], np.ndarray] | None, name: str) -> Figures:
     figures = Figures()
     for path in tqdm(list(paths), desc=name, disable=None):
-        photo = images.read(path).pixels
+        photo = with_bits(images.read(path).pixels, 8)
         figures.add(*((photo,) if develop is None else (develop(photo), photo)))
     return figures
 
@@ -157,13 +154,14 @@ def main() -> None:
         measured(digital, None, "digital").row("digital", reference),
     ]
     for name in arguments.networks:
-        developer = Developer(DevelopConfig(name, strength=arguments.strength))
-        figures = measured(digital, lambda photo, d=developer: d(photo, key=arguments.seed), name)
-        rows.append(figures.row(f"{name}, field", reference))
-        network = checkpoint.from_pretrained(name)
-        if network.config.way == "residual":
-            figures = measured(digital, lambda p, n=network: develop_sites(n, statistics, p, arguments.seed), "sites")
-            rows.append(figures.row(f"{name}, sites", reference))
+        config = DevelopConfig(name, strength=arguments.strength)
+        kinds = {"field": Developer, "sites": SitesDeveloper}
+        if checkpoint.from_pretrained(name).config.way == "absolute":
+            del kinds["sites"]
+        for scattered, kind in kinds.items():
+            developer = kind(config)
+            figures = measured(digital, lambda photo, d=developer: d(photo, key=arguments.seed), f"{name}, {scattered}")
+            rows.append(figures.row(f"{name}, {scattered}", reference))
     publish("Developed photographs beside film", rows, arguments.json)
 
 

@@ -21,7 +21,7 @@ from report import add_json, median_ms, publish
 
 
 def opencv(pixels: np.ndarray, threads: int) -> Callable[[], np.ndarray]:
-    import cv2
+    import cv2  # pyright: ignore[reportMissingImports]
 
     window = np.ones((3, 3), np.uint8)
 
@@ -44,8 +44,8 @@ def scipy(pixels: np.ndarray) -> Callable[[], np.ndarray]:
 
 
 def torch(pixels: np.ndarray) -> Callable[[], np.ndarray]:
-    import torch
-    from torch.nn.functional import max_pool2d
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch.nn.functional import max_pool2d  # pyright: ignore[reportMissingImports]
 
     planes = torch.from_numpy(pixels).permute(2, 0, 1)[None].float().contiguous()
     return lambda: (max_pool2d(planes, 3, 1, 1) == planes)[0].permute(1, 2, 0).numpy()

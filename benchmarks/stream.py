@@ -92,8 +92,8 @@ def plain(paths: list[Path], config: StreamConfig, steps: int, workers: int) -> 
 
 
 def torch_loader(paths: list[Path], config: StreamConfig, steps: int, workers: int) -> Iterator[np.ndarray]:
-    import torch
-    from torch.utils.data import DataLoader, Dataset
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch.utils.data import DataLoader, Dataset  # pyright: ignore[reportMissingImports]
 
     keys = list(picture_keys(0, steps * config.pictures_per_batch, len(paths), config.seed))
 

@@ -1,6 +1,6 @@
 """Which device, BLAS and compiler MLX runs on here; import this before ``mlx.core``.
 
-On Linux the MLX wheel links the reference BLAS, whose matrix products are 30 to 60 times slower than
+On Linux the MLX wheel links the reference BLAS, whose matrix products are some 30 times slower than
 OpenBLAS's. A library that is loaded with ``RTLD_GLOBAL`` before MLX takes its place, because the dynamic
 linker searches the global scope first. macOS has Accelerate and needs nothing.
 """
@@ -92,7 +92,7 @@ def load_blas() -> str:
             ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
             kind = "MKL" if "mkl" in path.name else "OpenBLAS" if name in ("packaged", *_SYSTEM_BLAS) else ""
             return f"{kind} ({path.name})" if kind else path.name
-        except (OSError, subprocess.CalledProcessError) as error:
+        except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
             reason = str(error)
     _hint(f"no fast BLAS for MLX ({reason}): install g++, or your system's OpenBLAS, for a large speed-up")
     return "MLX's own (slow)"

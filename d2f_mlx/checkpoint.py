@@ -112,6 +112,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         shown = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if len(problems) > 6 else "")
         raise ValueError(f"{path}: the weights do not fit the model: {shown}")
     model.load_weights([(name, array.astype(mx.float32)) for name, array in found.items()])
+    mx.eval(model.parameters())  # what is not computed yet belongs to this thread
 
 
 def write_text(path: Path, text: str) -> None:

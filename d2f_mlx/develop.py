@@ -11,10 +11,11 @@ import mlx.core as mx
 import numpy as np
 
 from . import checkpoint, images
-from .grain import HalideStatistics, scatter
+from .grain import Halides, HalideStatistics, scatter
 from .grain.filters import averaged
 from .models import Reconstructor
 
+_LARGEST_TILE = 2048  # MLX has been wrong, silently, beyond 2^31 elements
 _BRIGHTEST = 2.0  # floats a little above white are clipped, floats in [0, 255] refused
 _DRIFT = 16  # radius, in pixels, of the window over which developing leaves the mean where it was
 _TILES = {"unet": 512, "dianet": 192}  # sides that keep a tile's activations well below a gigabyte
@@ -41,8 +42,8 @@ class DevelopConfig:
             raise ValueError(f"develop expects density_scale in (0, 9], got {self.density_scale}")
         if not 0 <= self.strength <= 4:
             raise ValueError(f"develop expects strength in [0, 4], got {self.strength}")
-        if self.tile < 0:
-            raise ValueError(f"develop expects a tile of 0 or more pixels, got {self.tile}")
+        if not 0 <= self.tile <= _LARGEST_TILE:
+            raise ValueError(f"develop expects a tile from 0 to {_LARGEST_TILE} pixels, got {self.tile}")
 
 
 class Developer:
@@ -82,18 +83,13 @@ class Developer:
         pixels = images.read(photo).pixels if isinstance(photo, str | Path) else _checked(photo)
         floating = pixels.dtype == np.float32
         words = key if isinstance(key, mx.array) else mx.random.key(operator.index(key) % 2**64)
+        if words.shape != (2,):
+            raise ValueError(f"develop expects a seed or a random key of two words, got shape {words.shape}")
         strength = mx.array(self._config.strength, mx.float32)
 
         def process(tile_pixels: np.ndarray, tile: images.Tile) -> np.ndarray:
             picture = mx.array(tile_pixels if floating else images.to_float(tile_pixels))
-            halides = scatter(
-                picture,
-                self._statistics,
-                kind=self._network.config.halides,
-                density_scale=self._config.density_scale,
-                key=words,
-                origin=(tile.top, tile.left),
-            )
+            halides = self._scattered(picture, words, (tile.top, tile.left))
             film = np.array(self._rebuild(picture, halides.mask, halides.image, strength))
             return film if floating else images.from_float(film, pixels.dtype)
 
@@ -101,6 +97,17 @@ class Developer:
         overlap = self._network.overlap + -(-_DRIFT // align) * align
         side = self._config.tile or min(_TILES[self._network.config.network], max(pixels.shape[:2]))
         return images.map_tiles(process, pixels, size=-(-side // align) * align, overlap=overlap, progress=progress)
+
+    def _scattered(self, picture: mx.array, key: mx.array, origin: tuple[int, int]) -> Halides:
+        """Scatter halides over one tile."""
+        return scatter(
+            picture,
+            self._statistics,
+            kind=self._network.config.halides,
+            density_scale=self._config.density_scale,
+            key=key,
+            origin=origin,
+        )
 
     def _rebuilt(self, photo: mx.array, mask: mx.array, image: mx.array, strength: mx.array) -> mx.array:
         """Rebuild one tile: halides as differences from the photo (residual) or as they are (absolute)."""
@@ -118,7 +125,7 @@ def _checked(photo: np.ndarray | mx.array) -> np.ndarray:
     """Take integers as they are and floats as float32, refusing what is no photograph."""
     if isinstance(photo, mx.array) and mx.issubdtype(photo.dtype, mx.floating):
         photo = photo.astype(mx.float32)  # NumPy has no bfloat16
-    pixels = np.array(photo)
+    pixels = np.asarray(photo)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ValueError(f"develop expects a photo (H, W, 3), got shape {pixels.shape}")
     if pixels.dtype in (np.uint8, np.uint16):
@@ -146,8 +153,9 @@ def develop(
     """Give a digital photograph the grain of film.
 
     Halides with the film's statistics are scattered over the photo and a network rebuilds the film picture between
-    them. Colour stays the photo's own: the local mean does not move. Works by tiles, in memory that does not grow
-    beyond the pictures themselves; the result depends neither on the tile size nor on where a tile was cut.
+    them. Colour stays the photo's own: the mean over 33 pixels moves only where grain is clipped at black and white.
+    Works by tiles, in memory that does not grow beyond the pictures themselves; on one device, the result depends
+    neither on the tile size nor on where a tile was cut.
 
     Args:
         photo: A picture file, or pixels: uint8, uint16, or float in [0, 1].

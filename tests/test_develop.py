@@ -1,6 +1,8 @@
+from concurrent.futures import ThreadPoolExecutor
+
 from d2f_mlx import checkpoint, images
 from d2f_mlx.develop import DevelopConfig, Developer, develop
-from d2f_mlx.grain import HalideStatistics
+from d2f_mlx.grain import HalideStatistics, density, peaks
 from d2f_mlx.models import Reconstructor, ReconstructorConfig
 
 import mlx.core as mx
@@ -203,7 +205,7 @@ def test_what_is_no_photo_is_refused(run, photo, message):
         ({"density_scale": float("nan")}, "expects density_scale"),
         ({"strength": -0.1}, r"expects strength in \[0, 4\], got -0.1"),
         ({"strength": 5}, "expects strength"),
-        ({"tile": -1}, "expects a tile of 0 or more pixels, got -1"),
+        ({"tile": -1}, "expects a tile from 0 to 2048 pixels, got -1"),
         ({"reconstructor": "kodak"}, "^kodak: neither a folder"),
     ],
 )
@@ -244,3 +246,25 @@ def test_a_developer_follows_its_networks_weights(film):
     before = developer(photo)
     model.update(tree_map(lambda weights: weights * 3, model.parameters()))
     assert np.any(developer(photo) != before)
+
+
+def test_a_developer_works_in_another_thread():
+    developer = Developer(DevelopConfig("dianet"))
+    photo = np.full((24, 32, 3), 0.5, np.float32)
+    with ThreadPoolExecutor(1) as pool:
+        there = pool.submit(developer, photo).result()
+    np.testing.assert_array_equal(there, developer(photo))
+
+
+@pytest.mark.parametrize("name", ["unet", "dianet"])
+def test_bundled_networks_keep_a_photos_tones_and_give_it_films_density(name):
+    skimage = pytest.importorskip("skimage")
+    photo = skimage.data.astronaut()[:224, 64:320]
+    grain = Developer(DevelopConfig(name))(photo)
+    moved = grain.astype(np.float32) - photo
+    for c in range(3):
+        for band in range(8):
+            inside = moved[photo[..., c] // 32 == band, c]
+            assert len(inside) < 500 or abs(inside.mean()) < 2
+    found = np.array(density(peaks(mx.array(grain))))
+    assert np.all((found > 0.08) & (found < 0.17)), found

@@ -19,7 +19,7 @@ _GAP = 8
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command's parser."""
-    parser = commands.add_parser("demo", help="develop a sample photograph: before, after and a 100 % crop")
+    parser = commands.add_parser("demo", help="develop a sample photograph: before, after and a crop")
     parser.add_argument("-o", "--out", type=Path, default=Path("d2f-demo.png"), help="(default: d2f-demo.png)")
     parser.add_argument("--photo", choices=PHOTOS, default="astronaut", help="(default: astronaut)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another grain (default: 0)")

@@ -14,6 +14,8 @@ from .. import images
 from ..develop import DevelopConfig, Developer
 from .flags import add_flags, from_flags
 
+_EIGHT_BITS = (".jpg", ".jpeg", ".webp")
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command's parser."""
@@ -42,6 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Develop every photo; go on past those that fail, and return 1 if any did."""
     developer = Developer(from_flags(arguments, DevelopConfig))
     jobs, failures = plan(arguments.photos, Path(arguments.out))
+    if arguments.bits == 16 and any(out.suffix.lower() in _EIGHT_BITS for _, out in jobs):
+        raise ValueError(f"--bits 16 is for PNG and TIFF; {' '.join(_EIGHT_BITS)} hold 8")
+    if not 1 <= arguments.quality <= 100:
+        raise ValueError(f"--quality is from 1 to 100, got {arguments.quality}")
     for failure in failures:
         print(f"d2f: {failure}", file=sys.stderr)
     bar = tqdm(jobs, desc="develop", unit="picture", disable=None)
@@ -52,9 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         try:
             _develop(developer, photo, out, arguments)
-        except (ValueError, OSError) as error:
-            failures.append(str(error))
-            tqdm.write(f"d2f: {error}", file=sys.stderr)
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:
+            failures.append(str(error) or f"{photo}: out of memory")
+            tqdm.write(f"d2f: {failures[-1]}", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -75,29 +81,45 @@ def _develop(developer: Developer, photo: Path, out: Path, arguments: argparse.N
 def plan(inputs: list[str], out: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
     """Pair every photo with its output and list the inputs that hold none.
 
-    A folder's pictures keep their place below it.
+    A folder's pictures keep their place below it; what lies in the output's folder is no input.
 
     Raises: ValueError if an output would be an input, or two photos would have one output.
     """
     pairs: list[tuple[Path, Path]] = []
     problems: list[str] = []
-    single = len(inputs) == 1 and not Path(inputs[0]).is_dir() and out.suffix.lower() in images.SUFFIXES
+    single = len(inputs) == 1 and not Path(inputs[0]).is_dir() and not out.is_dir() and out.suffix != ""
+    if single and out.suffix.lower() not in images.SUFFIXES:
+        raise ValueError(f"{out}: cannot write this kind of file; supported are {' '.join(images.SUFFIXES)}")
+    if not single and out.suffix.lower() in images.SUFFIXES and not out.is_dir():
+        raise ValueError(f"{out}: develop expects a folder for several photos, got a picture's name")
     for name in inputs:
         try:
             found = images.find([name])
         except images.ImageFileError as error:
             problems.append(str(error))
             continue
-        root = Path(name) if Path(name).is_dir() else Path(name).parent
+        root = Path(name)
+        if root.is_dir():
+            found = [photo for photo in found if out.resolve() not in photo.resolve().parents or _same(out, root)]
+        else:
+            root = root.parent
         pairs += [(photo, out if single else out / photo.relative_to(root)) for photo in found]
-    if not single and out.suffix.lower() in images.SUFFIXES and not out.is_dir():
-        raise ValueError(f"{out}: develop expects a folder for several photos, got a picture's name")
-    sources = {photo.resolve() for photo, _ in pairs}
-    taken: dict[Path, Path] = {}
+    sources = {_identity(photo) for photo, _ in pairs}
+    taken: dict[str, Path] = {}
     for photo, target in pairs:
-        if target.resolve() in sources:
+        if target.exists() and _identity(target) in sources:
             raise ValueError(f"{target}: is an input; choose another output")
-        other = taken.setdefault(target.resolve(), photo)
+        other = taken.setdefault(str(target.resolve()).casefold(), photo)
         if other != photo:
             raise ValueError(f"{target}: would hold both {other} and {photo}")
     return pairs, problems
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Tell a file by its place on the disk: other spellings and hard links of one file are that file."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and one.samefile(other)

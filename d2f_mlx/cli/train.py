@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from .. import images
 from ..data import StreamConfig, roll_names, split_by_roll, usable
 from ..grain import HalideStatistics
 from ..models import ReconstructorConfig
-from ..training import Report, TrainConfig, train_reconstructor
+from ..training import EVALUATION_CROP, Report, TrainConfig, train_reconstructor
 from .flags import add_flags, from_flags
 
 
@@ -39,19 +41,34 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
+def _readable(scans: Iterable[Path], good: list[Path]) -> Iterator[np.ndarray]:
+    """Decode scans, note those that can be, and report the others."""
+    for scan in scans:
+        try:
+            pixels = images.read(scan).pixels
+        except images.ImageFileError as error:
+            tqdm.write(f"d2f: {error}; skipped", file=sys.stderr)
+            continue
+        good.append(scan)
+        yield pixels
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Split, measure, train, and print what came of it."""
     model = from_flags(arguments, ReconstructorConfig)
     stream, config = from_flags(arguments, StreamConfig), from_flags(arguments, TrainConfig)
-    scans, problems = usable(images.find(arguments.scans), stream.crop)
+    scans, problems = usable(images.find(arguments.scans), max(stream.crop, EVALUATION_CROP))
     for problem in problems:
         print(f"d2f: {problem}; skipped", file=sys.stderr)
     train, held_out = split_by_roll(scans, arguments.hold_out or arguments.hold_out_share)
     names = sorted({name for name, scan in zip(roll_names(scans), scans, strict=True) if scan in set(held_out)})
     print(f"{len(train)} scans to learn from, {len(held_out)} to judge by (rolls: {', '.join(names)})")
-    statistics = HalideStatistics.measure(
-        images.read(scan).pixels for scan in tqdm(train, desc="measure", unit="scan", disable=None)
-    )
+    good: list[Path] = []
+    statistics = HalideStatistics.measure(_readable(tqdm(train, desc="measure", unit="scan", disable=None), good))
+    train, judges = good, [*held_out]
+    held_out = []
+    for _ in _readable(judges, held_out):
+        pass
     print(statistics.describe())
     last: list[Report] = []
     with tqdm(total=config.steps, desc="train", unit="step", disable=None) as bar:

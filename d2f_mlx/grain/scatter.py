@@ -71,7 +71,7 @@ class _Tables(NamedTuple):
     """What the compiled step reads of the statistics."""
 
     sigma: mx.array  # (256, 3) in [0, 1] units
-    extra: mx.array  # (3,) odds that turn the share of added halides into a probability
+    extra: mx.array  # (256, 3) odds of a halide, by brightness: what turns the share of added ones into a probability
     mixing: mx.array  # (3, 3) lower triangle: independent channels -> film's correlation
     kernel: mx.array  # (9, 9)
 
@@ -80,13 +80,20 @@ class _Tables(NamedTuple):
 def _tables(statistics: HalideStatistics, kind: Kind) -> _Tables:
     centres = (np.arange(BANDS) + 0.5) * 256 / BANDS
     sigma = np.stack([np.interp(np.arange(256), centres, s) for s in statistics.sigma.T], -1) / 255
-    index = {"peaks": [0], "valleys": [1], "extrema": [0, 1]}[kind]
-    density = statistics.density[index].sum(0).mean(0).clip(0, 0.9)
     correlation = statistics.correlation.astype(float)
     # Equal channels give a singular matrix; medians, taken entry by entry, even one with a negative eigenvalue.
     ridge = 1e-4 - min(0, np.linalg.eigvalsh(correlation)[0])
     mixing = np.linalg.cholesky(correlation + ridge * np.eye(3))
-    return _Tables(*(mx.array(a, mx.float32) for a in (sigma, density / (1 - density), mixing, statistics.kernel)))
+    extra = np.zeros((256, 3))
+    tables = _Tables(*(mx.array(a, mx.float32) for a in (sigma, extra, mixing, statistics.kernel)))
+    # How dense the field's own halides are on a plain of each brightness decides how many are to be added there.
+    field = grain_field(tables, mx.random.key(0), mx.array([0, 0], mx.int32), (128, 128))
+    plains = mx.array(centres / 255, mx.float32)[:, None, None, None]
+    steps = mx.array(sigma[centres.astype(int)], mx.float32)[:, None, None]
+    film = mx.clip(mx.round((plains + steps * field) * 255), 0, 255).astype(mx.uint8)
+    share = np.array(halide_mask(film, kind)[:, 1:-1, 1:-1].astype(mx.float32).mean((1, 2))).clip(0, 0.9)
+    extra = np.stack([np.interp(np.arange(256), centres, odds) for odds in (share / (1 - share)).T], -1)
+    return tables._replace(extra=mx.array(extra, mx.float32))
 
 
 def grain_field(tables: _Tables, key: mx.array, origin: mx.array, shape: tuple[int, int]) -> mx.array:
@@ -106,12 +113,15 @@ def _compiled(kind: Kind):
     def step(photo, tables, key, origin, density_scale):
         tables = _Tables(*tables)
         level = mx.clip(mx.round(photo * 255), 0, 255).astype(mx.int32)
-        sigma = mx.stack([mx.take(tables.sigma[:, c], level[..., c]) for c in range(3)], axis=-1)
+        sigma, extra = (
+            mx.stack([mx.take(table[:, c], level[..., c]) for c in range(3)], axis=-1)
+            for table in (tables.sigma, tables.extra)
+        )
         field = grain_field(tables, key, origin, photo.shape[:2])
         film = mx.clip(mx.round((photo + sigma * field) * 255), 0, 255)
         mask = halide_mask(film.astype(mx.uint8), kind)
         chance = uniform_at(key, origin, photo.shape, _THINNING)
-        mask = (mask & (chance < density_scale)) | (chance < (density_scale - 1) * tables.extra)
+        mask = (mask & (chance < density_scale)) | (chance < (density_scale - 1) * extra)
         return mask, mx.where(mask, film / 255, 0)
 
     return mx.compile(step)

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from .filters import guided_base
 from .halide import peaks, valleys
-from .patches import flat_blocks
+from .patches import FlatBlocks, flat_blocks
 
 BANDS = 16
 """Brightness bands of 16 levels each."""
@@ -23,6 +23,8 @@ QUANTILES = np.array([0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98], np.float32)
 _KERNEL_RADIUS = 4
 _HEIGHT_RANGE = 128
 _FEWEST_BLOCKS = 50
+_STRIP_PIXELS = 2**20  # of a picture at a time, to bound the memory
+_REACH = 16  # rows beside a strip that the guided filter and the halides' windows look at, and to spare
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,21 +144,29 @@ class _Tally:
     def add(self, pixels: np.ndarray) -> None:
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"HalideStatistics expects integer pictures (H, W, 3), got {pixels.dtype} {pixels.shape}")
+        rows = max(_STRIP_PIXELS // pixels.shape[1] // 64, 1) * 64  # a multiple of the blocks' stride
+        for top in range(0, len(pixels), rows):
+            self._add_pixels(pixels[max(top - _REACH, 0) : top + rows + _REACH], min(top, _REACH), rows)
+            self._add_blocks(pixels[top : top + rows + FlatBlocks.size - FlatBlocks.stride])
+        self.pictures += 1
+
+    def _add_pixels(self, pixels: np.ndarray, start: int, rows: int) -> None:
+        """Count the halides of a strip's rows from ``start`` on; those beside it complete their windows."""
+        counted = slice(start, start + rows)
         levels = pixels.astype(np.float32) * np.float32(255.0 / np.iinfo(pixels.dtype).max)
-        base = np.array(self._base(mx.array(levels[None] / 255)))[0] * 255
+        base = np.array(self._base(mx.array(levels[None] / 255)))[0, counted] * 255
+        masks = [np.array(marks(mx.array(np.rint(levels).astype(np.uint8))))[counted] for marks in (peaks, valleys)]
+        levels = levels[counted]
         band = (base / 256 * BANDS).astype(int).clip(0, BANDS - 1)
         grey = (base.mean(-1) / 256 * BANDS).astype(int).clip(0, BANDS - 1)
         height = np.rint(levels - base).astype(int).clip(-_HEIGHT_RANGE, _HEIGHT_RANGE - 1) + _HEIGHT_RANGE
         channel = np.broadcast_to(np.arange(3), band.shape)
         self.pixels += np.bincount((band * 3 + channel).ravel(), minlength=BANDS * 3).reshape(BANDS, 3)
-        for index, marks in enumerate((peaks, valleys)):
-            mask = np.array(marks(mx.array(np.rint(levels).astype(np.uint8))))
+        for index, mask in enumerate(masks):
             cell = ((band * 3 + channel) * (2 * _HEIGHT_RANGE) + height)[mask]
             self.heights[index] += np.bincount(cell, minlength=self.heights[0].size).reshape(self.heights[0].shape)
             state = grey * 8 + (mask @ np.array([1, 2, 4]))
             self.states[index] += np.bincount(state.ravel(), minlength=BANDS * 8).reshape(BANDS, 8)
-        self._add_blocks(pixels)
-        self.pictures += 1
 
     def _add_blocks(self, pixels: np.ndarray) -> None:
         residuals, means = flat_blocks(pixels)

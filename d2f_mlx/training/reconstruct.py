@@ -22,7 +22,7 @@ from ..models import Reconstructor, ReconstructorConfig
 from .examples import Examples, examples, shuffled
 
 _LAST = "last.safetensors"
-_EVALUATION_CROP = 128
+EVALUATION_CROP = 128
 _DIVERGED = 1.0  # a mean squared error, of pictures in [-1, 1], far above an untrained network's
 
 
@@ -165,7 +165,7 @@ class Judge:
     """Measure a reconstructor, and normalised convolution beside it, on crops of held-out scans."""
 
     def __init__(self, network: Reconstructor, held_out: Sequence[Path], crops: int) -> None:
-        side = _EVALUATION_CROP
+        side = EVALUATION_CROP
         prepare = mx.compile(lambda batch: examples(batch, network.config))
         self._examples = [Examples(*prepare(mx.array(grid_crops(path, side, crops)))) for path in held_out]
 

@@ -107,6 +107,42 @@ def test_bad_flags_are_refused_before_any_work(photo, tmp_path, capsys, flags, m
     assert not out.exists()
 
 
+def test_a_batch_can_be_run_again_into_its_own_folder(photo, network, capsys):
+    out = photo.parent / "film"
+    for _ in range(2):
+        assert develop(photo.parent, "-o", out, "--reconstructor", network) == 0
+    assert [path.name for path in out.rglob("*.*")] == ["photo.png"]
+    assert "skipped" in capsys.readouterr().err
+
+
+def test_another_name_of_an_input_is_still_an_input(photo, tmp_path):
+    link = tmp_path / "other.png"
+    link.hardlink_to(photo)
+    with pytest.raises(ValueError, match="is an input"):
+        plan([str(photo)], link)
+
+
+@pytest.mark.parametrize(
+    ("out", "flags", "message"),
+    [
+        ("film.heic", [], "cannot write this kind of file"),
+        ("film.jpg", ["--bits", "16"], "--bits 16"),
+        ("film.jpg", ["--quality", "0"], "--quality"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_any_work(photo, network, tmp_path, capsys, out, flags, message):
+    assert develop(photo, "-o", tmp_path / out, "--reconstructor", network, *flags) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / out).exists()
+
+
+@pytest.mark.parametrize("command", [[], ["develop"], ["train"], ["train", "reconstructor"], ["demo"], ["info"]])
+def test_help_is_printed(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--help"])
+    assert "usage: d2f" in capsys.readouterr().out
+
+
 def test_wrong_usage_exits_with_2(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["develop"])

@@ -34,6 +34,16 @@ def test_scans_become_a_network_that_develops(rolls, tmp_path, capsys):
     assert main(["develop", str(photo), "-o", str(tmp_path / "film.png"), "--reconstructor", str(out)]) == 0
 
 
+def test_truncated_scans_are_reported_and_skipped(rolls, tmp_path, capsys):
+    for roll in ("roll-1", "roll-2"):
+        path = rolls / roll / "1.png"
+        path.write_bytes(path.read_bytes()[:-4000])
+    command = ["train", "reconstructor", str(rolls), "-o", str(tmp_path / "o"), "--hold-out", "roll-2", *FLAGS]
+    assert main(command) == 0
+    assert capsys.readouterr().err.count("1.png: ") == 2
+    assert checkpoint.statistics_of(tmp_path / "o").pictures == 3
+
+
 def test_a_training_is_not_begun_over_another(rolls, tmp_path, capsys):
     out = tmp_path / "my-film"
     command = ["train", "reconstructor", str(rolls), "-o", str(out), "--hold-out", "roll-2", *FLAGS]

@@ -27,7 +27,7 @@ SHORT = TrainConfig(steps=6, learning_rate=3e-3, warmup=2, evaluate_every=3, eva
 
 @pytest.fixture(autouse=True)
 def _small_evaluation_crops(monkeypatch):
-    monkeypatch.setattr(reconstruct, "_EVALUATION_CROP", SIDE)
+    monkeypatch.setattr(reconstruct, "EVALUATION_CROP", SIDE)
 
 
 def scan(path, seed, side=64):
