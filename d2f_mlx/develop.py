@@ -95,7 +95,7 @@ class Developer:
 
         align = self._network.network.multiple
         overlap = self._network.overlap + -(-_DRIFT // align) * align
-        side = self._config.tile or min(_TILES[self._network.config.network], max(pixels.shape[:2]))
+        side = min(self._config.tile or _TILES[self._network.config.network], max(pixels.shape[:2]))
         return images.map_tiles(process, pixels, size=-(-side // align) * align, overlap=overlap, progress=progress)
 
     def _scattered(self, picture: mx.array, key: mx.array, origin: tuple[int, int]) -> Halides:
@@ -155,13 +155,14 @@ def develop(
     Halides with the film's statistics are scattered over the photo and a network rebuilds the film picture between
     them. Colour stays the photo's own: the mean over 33 pixels moves only where grain is clipped at black and white.
     Works by tiles, in memory that does not grow beyond the pictures themselves; on one device, the result depends
-    neither on the tile size nor on where a tile was cut.
+    neither on the tile size nor on where a tile was cut. Grain has colour film's colours on a grey photo too.
 
     Args:
         photo: A picture file, or pixels: uint8, uint16, or float in [0, 1].
         reconstructor: A bundled name (`checkpoint.bundled`), a trained folder, or a loaded model.
         statistics: The film whose halides are scattered; by default the reconstructor's own.
-        density_scale: Halides against the film's own density, in (0, 9]; 2 or 3 gives coarser steps between them.
+        density_scale: Halides against the film's own density, in (0, 9]: the more there are, the more comes from the
+            scattered field and the less from the network; far below 1 grain turns into blotches.
         strength: How far to go from the photo (0) to the film (1); up to 4 exaggerates.
         key: Seed or random key; the same one gives the same grain.
         tile: Side of the tiles in pixels; 0 chooses.

@@ -23,6 +23,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("d2f: interrupted", file=sys.stderr)
         return 130
-    except (ValueError, FloatingPointError, OSError) as error:
-        print(f"d2f: {error}", file=sys.stderr)
+    except (ValueError, FloatingPointError, OSError, RuntimeError, MemoryError) as error:
+        print(f"d2f: {error or 'out of memory'}", file=sys.stderr)
         return 1

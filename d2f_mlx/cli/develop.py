@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import zlib
 from pathlib import Path
@@ -42,6 +43,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Develop every photo; go on past those that fail, and return 1 if any did."""
+    if not arguments.out:
+        raise ValueError("develop expects the name of an output, got an empty one")
     developer = Developer(from_flags(arguments, DevelopConfig))
     jobs, failures = plan(arguments.photos, Path(arguments.out))
     if arguments.bits == 16 and any(out.suffix.lower() in _EIGHT_BITS for _, out in jobs):
@@ -66,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _develop(developer: Developer, photo: Path, out: Path, arguments: argparse.Namespace) -> None:
     picture = images.read(photo)
-    seed = (arguments.seed + zlib.crc32(photo.name.encode())) % 2**63
+    seed = (arguments.seed + zlib.crc32(os.fsencode(photo.name))) % 2**63
     with tqdm(desc=photo.name, unit="tile", leave=False, disable=None) as tiles:
 
         def progress(done: int, total: int) -> None:
@@ -85,6 +88,8 @@ def plan(inputs: list[str], out: Path) -> tuple[list[tuple[Path, Path]], list[st
 
     Raises: ValueError if an output would be an input, or two photos would have one output.
     """
+    if "" in inputs:
+        raise ValueError("develop expects the names of photos, got an empty one")
     pairs: list[tuple[Path, Path]] = []
     problems: list[str] = []
     single = len(inputs) == 1 and not Path(inputs[0]).is_dir() and not out.is_dir() and out.suffix != ""

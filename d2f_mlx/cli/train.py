@@ -14,7 +14,7 @@ from .. import images
 from ..data import StreamConfig, roll_names, split_by_roll, usable
 from ..grain import HalideStatistics
 from ..models import ReconstructorConfig
-from ..training import EVALUATION_CROP, Report, TrainConfig, train_reconstructor
+from ..training import EVALUATION_CROP, Report, TrainConfig, can_resume, check_folder, train_reconstructor
 from .flags import add_flags, from_flags
 
 
@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"d2f: {problem}; skipped", file=sys.stderr)
     train, held_out = split_by_roll(scans, arguments.hold_out or arguments.hold_out_share)
     names = sorted({name for name, scan in zip(roll_names(scans), scans, strict=True) if scan in set(held_out)})
+    check_folder(arguments.out, arguments.resume)
     print(f"{len(train)} scans to learn from, {len(held_out)} to judge by (rolls: {', '.join(names)})")
     good: list[Path] = []
     statistics = HalideStatistics.measure(_readable(tqdm(train, desc="measure", unit="scan", disable=None), good))
@@ -97,9 +98,10 @@ def run(arguments: argparse.Namespace) -> int:
                 callbacks=[follow],
             )
         except KeyboardInterrupt:
-            print(f"d2f: saved in {arguments.out}; the same command with --resume goes on", file=sys.stderr)
+            if can_resume(arguments.out):
+                print(f"d2f: saved in {arguments.out}; the same command with --resume goes on", file=sys.stderr)
             raise
-    if last:
+    if last and last[0].meter["steps"]:
         meter = last[0].meter
         print(
             f"prepare {meter['prepare_s']:.4f} s, process {meter['process_s']:.4f} s a step, "

@@ -15,7 +15,7 @@ _BEST = {"peaks": (mx.maximum,), "valleys": (mx.minimum,), "extrema": (mx.maximu
 _TIES: tuple[Ties, ...] = ("all", "strict")
 
 
-def peaks(picture: mx.array, ties: Ties = "all") -> mx.array:
+def peaks(picture: mx.array | np.ndarray, ties: Ties = "all") -> mx.array:
     """Mark the pixels that are the maximum of their 3x3 window, channel by channel.
 
     The window has stride 1 and is cut off at the border of the picture (which equals SciPy's ``maximum_filter``
@@ -34,18 +34,19 @@ def peaks(picture: mx.array, ties: Ties = "all") -> mx.array:
     return halide_mask(picture, "peaks", ties)
 
 
-def valleys(picture: mx.array, ties: Ties = "all") -> mx.array:
+def valleys(picture: mx.array | np.ndarray, ties: Ties = "all") -> mx.array:
     """Mark the pixels that are the minimum of their 3x3 window; otherwise as `peaks`."""
     return halide_mask(picture, "valleys", ties)
 
 
-def extrema(picture: mx.array, ties: Ties = "all") -> mx.array:
+def extrema(picture: mx.array | np.ndarray, ties: Ties = "all") -> mx.array:
     """Mark the pixels that are the maximum or the minimum of their 3x3 window; otherwise as `peaks`."""
     return halide_mask(picture, "extrema", ties)
 
 
-def halide_mask(picture: mx.array, kind: Kind = "extrema", ties: Ties = "all") -> mx.array:
+def halide_mask(picture: mx.array | np.ndarray, kind: Kind = "extrema", ties: Ties = "all") -> mx.array:
     """Mark a picture's `peaks`, `valleys` or `extrema`, chosen by name."""
+    picture = mx.array(picture) if isinstance(picture, np.ndarray) else picture
     if picture.ndim not in (3, 4) or 0 in picture.shape:
         raise ValueError(f"halide_mask expects a picture (H, W, C) or (B, H, W, C), got shape {picture.shape}")
     if kind not in KINDS:
@@ -67,12 +68,13 @@ def halide_image(picture: mx.array, mask: mx.array) -> mx.array:
     return mx.where(mask, picture, mx.zeros_like(picture))
 
 
-def density(mask: mx.array) -> mx.array:
+def density(mask: mx.array | np.ndarray) -> mx.array:
     """Return the share of marked pixels in each channel.
 
     Shape: (..., C) -> (C,)
     Range: [0, 1]
     """
+    mask = mx.array(mask) if isinstance(mask, np.ndarray) else mask
     return mask.astype(mx.float32).mean(axis=tuple(range(mask.ndim - 1)))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from .filters import guided_base
 from .halide import peaks, valleys
@@ -93,7 +93,7 @@ class HalideStatistics:
         metadata = {"kind": "halide statistics", "pictures": str(self.pictures), "blocks": str(self.blocks)}
         partial = path.with_name(f".{path.name}.partial")
         try:
-            save_file({k: np.ascontiguousarray(v, np.float32) for k, v in arrays.items()}, partial, metadata)
+            partial.write_bytes(save({k: np.ascontiguousarray(v, np.float32) for k, v in arrays.items()}, metadata))
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
@@ -119,12 +119,16 @@ class HalideStatistics:
         summary = {
             "pictures": self.pictures,
             "blocks": self.blocks,
-            "peak density": self.density[0].mean(0).round(4).tolist(),
-            "median peak height": np.median(self.height[0, :, :, 3], 0).round(2).tolist(),
-            "sigma by band": self.sigma.mean(1).round(2).tolist(),
-            "correlation RG RB GB": self.correlation[[0, 0, 1], [1, 2, 2]].round(3).tolist(),
+            "peak density, mean of bands": _rounded(self.density[0].mean(0)),
+            "median peak height, mean of bands": _rounded(self.height[0, :, :, 3].mean(0)),
+            "sigma by band": _rounded(self.sigma.mean(1)),
+            "correlation RG RB GB": _rounded(self.correlation[[0, 0, 1], [1, 2, 2]]),
         }
         return json.dumps(summary)
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return values.astype(float).round(3).tolist()
 
 
 class _Tally:

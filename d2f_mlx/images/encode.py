@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from .metadata import parse_exif
+from .metadata import parse_exif, raw
 
 _BAND_BYTES = 1 << 20
 _LEVEL = 5  # of zlib's 9: 16-bit grain hardly shrinks further, and takes much longer
@@ -88,4 +88,9 @@ def save_tiff(file: BinaryIO, pixels: np.ndarray, exif: bytes | None, icc: bytes
 
 def _tags(exif: Image.Exif) -> dict[int, object]:
     """List EXIF's main tags, its inner directories as dictionaries."""
-    return {tag: exif.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else exif[tag] for tag in exif}
+    return {
+        tag: {name: raw(value) for name, value in exif.get_ifd(tag).items()}
+        if tag in TiffTags.TAGS_V2_GROUPS
+        else raw(exif[tag])
+        for tag in exif
+    }

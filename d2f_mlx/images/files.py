@@ -284,16 +284,20 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 def _encode(file: BinaryIO, form: str, pixels: np.ndarray, exif: bytes | None, icc: bytes | None, quality: int) -> None:
     if form == "TIFF":
-        return encode.save_tiff(file, pixels, exif, icc)
+        encode.save_tiff(file, pixels, exif, icc)
+        return
     if pixels.dtype == np.uint16:
-        return encode.save_png(file, pixels, exif, icc)
+        encode.save_png(file, pixels, exif, icc)
+        return
     options: dict[str, object] = {
         "JPEG": {"quality": quality, "subsampling": 0},
         "WEBP": {"quality": quality, "lossless": quality == 100},
     }.get(form, {})
     carried = {"exif": exif, "icc_profile": icc}
     options.update({name: value for name, value in carried.items() if value is not None})
-    return Image.fromarray(np.ascontiguousarray(pixels)).save(file, form, **options)
+    encoded = io.BytesIO()  # Pillow writes JPEG to the file's descriptor itself, and does not notice a full disk
+    Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, form, **options)
+    file.write(encoded.getbuffer())
 
 
 def find(paths: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -308,7 +312,9 @@ def find(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in [Path(paths)] if isinstance(paths, str | Path) else map(Path, paths):
         if not path.is_dir():
-            if not path.exists():
+            if not path.is_file():
+                if path.exists():
+                    raise ImageFileError(f"{path}: not a file")
                 raise ImageFileError(f"{path}: no such file or folder")
             found[path] = None
             continue

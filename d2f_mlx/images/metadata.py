@@ -62,9 +62,9 @@ def carried_exif(exif: Image.Exif, size: tuple[int, int] | None = None) -> bytes
     try:
         for tag in _KEPT:
             if tag in exif:
-                kept[tag] = exif[tag]
+                kept[tag] = raw(exif[tag])
         for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-            tags = {tag: value for tag, value in exif.get_ifd(ifd).items() if tag != _INTEROP}
+            tags = {tag: raw(value) for tag, value in exif.get_ifd(ifd).items() if tag != _INTEROP}
             for place, tag in enumerate((ExifTags.Base.ExifImageHeight, ExifTags.Base.ExifImageWidth)):
                 if ifd == ExifTags.IFD.Exif and size is not None and tag in tags:
                     tags[tag] = size[place]
@@ -73,6 +73,11 @@ def carried_exif(exif: Image.Exif, size: tuple[int, int] | None = None) -> bytes
         return kept.tobytes() if len(kept) else None
     except Exception:  # see read_exif
         return None
+
+
+def raw(value: object) -> object:
+    """Give text beyond ASCII back its bytes: Pillow reads them as Latin-1 and would write question marks."""
+    return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
 
 
 def parse_exif(exif: bytes) -> Image.Exif:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -111,9 +113,8 @@ def train_reconstructor(
     folder = Path(folder)
     if not train or not held_out:
         raise ValueError(f"train_reconstructor expects scans on both sides, got {len(train)} and {len(held_out)}")
-    settings = json.dumps([asdict(model_config), asdict(stream), asdict(config)], sort_keys=True)
-    if not resume and any((folder / name).exists() for name in (_LAST, "config.json")):
-        raise ValueError(f"{folder}: holds a model or a training already; resume it or choose another folder")
+    settings = _settings(model_config, stream, config, train, held_out)
+    check_folder(folder, resume)
     mx.random.seed(stream.seed)
     network = Reconstructor(model_config)
     # A short memory of squared gradients: with 0.999 a rare feature's first gradient moves a whole layer at once.
@@ -121,7 +122,6 @@ def train_reconstructor(
     optimizer.init(network.trainable_parameters())
     run = _Run(folder, network, optimizer, settings, statistics)
     start = run.restore() if resume else 0
-    folder.mkdir(parents=True, exist_ok=True)
 
     state = [network.state, optimizer.state, mx.random.state]
     loss_and_grad = nn.value_and_grad(network, _loss)
@@ -159,6 +159,40 @@ def train_reconstructor(
     finally:
         batches.close()
     return checkpoint.from_pretrained(folder)
+
+
+def can_resume(folder: Path) -> bool:
+    """Tell whether a folder holds a training that can be resumed."""
+    return (folder / _LAST).is_file()
+
+
+def check_folder(folder: Path, resume: bool) -> None:
+    """See to it that a training can write here.
+
+    Raises: ValueError for a folder with a model or a training, or, to resume, without one; OSError where it cannot be
+        made.
+    """
+    if resume and not can_resume(folder):
+        raise ValueError(f"{folder / _LAST}: no such file, so there is nothing to resume")
+    if not resume and any((folder / name).exists() for name in (_LAST, "config.json")):
+        raise ValueError(f"{folder}: holds a model or a training already; resume it or choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _settings(
+    model: ReconstructorConfig,
+    stream: StreamConfig,
+    config: TrainConfig,
+    train: Sequence[Path],
+    held_out: Sequence[Path],
+) -> str:
+    """Write down all that decides the losses and the best of them: what has to be the same to resume."""
+    names = json.dumps([[os.fsdecode(path.name) for path in paths] for paths in (train, held_out)])
+    scans = hashlib.sha256(names.encode()).hexdigest()
+    values = {**asdict(model), **asdict(stream), **asdict(config), "scans": scans}
+    for name in ("prefetch", "threads", "cache_mb"):
+        del values[name]
+    return json.dumps(values, sort_keys=True)
 
 
 class Judge:
@@ -232,7 +266,7 @@ class _Run:
         path = self._folder / _LAST
         arrays, metadata = checkpoint.load_arrays(path)
         if metadata.get("settings") != self._settings:
-            raise ValueError(f"{path}: was trained with other settings; give the same ones to resume")
+            raise ValueError(f"{path}: was trained with other settings or scans; give the same ones to resume")
         part = {p: [(k[len(p) :], a) for k, a in arrays.items() if k.startswith(p)] for p in ("model.", "optimizer.")}
         self._network.load_weights(part["model."])
         self._optimizer.state = tree_unflatten(part["optimizer."])

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import errno
 import io
+import os
 import struct
 import sys
 import zlib
+from contextlib import contextmanager
+from functools import partial
+from types import SimpleNamespace
 
 from d2f_mlx import images
 from d2f_mlx.images import ImageFileError, files, find, from_float, read, size, to_float, write
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 ORIENTATION, MAKE, DATE, EXIF, GPS = 0x0112, 0x010F, 0x0132, 0x8769, 0x8825
@@ -625,3 +630,43 @@ def test_find_refuses_missing_paths_and_empty_folders(tmp_path):
 
 def test_public_names_exist():
     assert [name for name in images.__all__ if not hasattr(images, name)] == []
+
+
+@pytest.mark.parametrize("suffix", images.SUFFIXES)
+def test_text_beyond_ascii_keeps_its_bytes(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "José Ñandú".encode()
+    source, out = tmp_path / "in.jpg", tmp_path / f"out{suffix}"
+    Image.new("RGB", (8, 8)).save(source, exif=exif)
+    picture = read(source)
+    for pixels in (picture.pixels, picture.pixels.astype(np.uint16) * np.uint16(257)):
+        write(out, pixels, exif=picture.exif)
+        with Image.open(out) as file:
+            assert file.getexif()[ExifTags.Base.Artist].encode("latin-1").decode() == "José Ñandú"
+
+
+def test_a_full_disk_leaves_no_half_jpeg(tmp_path, monkeypatch):
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    target = tmp_path / "film.jpg"
+    write(target, np.zeros((8, 8, 3), np.uint8))
+    before = target.read_bytes()
+    real = files._replacing
+
+    @contextmanager
+    def limited(path):
+        with real(path) as file:
+            yield SimpleNamespace(write=partial(full, file))
+
+    monkeypatch.setattr(files, "_replacing", limited)
+    with pytest.raises(ImageFileError, match=r"film\.jpg: No space left"):
+        write(target, np.ones((8, 8, 3), np.uint8))
+    assert target.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_pipe_is_no_picture(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageFileError, match="not a file"):
+        find(tmp_path / "pipe.jpg")

@@ -282,7 +282,7 @@ def test_the_last_file_names_its_settings(train, tmp_path):
     train(config=replace(SHORT, steps=2))
     arrays, metadata = checkpoint.load_arrays(tmp_path / "run" / "last.safetensors")
     assert metadata["step"] == "2"
-    assert json.loads(metadata["settings"])[0]["width"] == 32
+    assert json.loads(metadata["settings"])["width"] == 32
     assert sum(name.startswith("model.") for name in arrays) == len(weights(Reconstructor(UNET)))
 
 
@@ -372,3 +372,13 @@ def test_held_out_scans_must_show_grain_alone(scans, tmp_path):
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**settings)
+
+
+def test_a_training_is_not_resumed_with_other_scans(train, scans, tmp_path):
+    train(config=replace(SHORT, steps=2))
+    ours, theirs = scans
+    for split in ((ours[:-1], theirs), (ours, theirs[:-1]), (ours + theirs[:1], theirs[1:])):
+        with pytest.raises(ValueError, match="other settings or scans"):
+            train_reconstructor(
+                *split, tmp_path / "run", model=UNET, stream=STREAM, config=replace(SHORT, steps=2), resume=True
+            )
