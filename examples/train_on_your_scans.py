@@ -1,11 +1,11 @@
 """Measure a film, train a small reconstructor on it, and develop a photograph with it.
 
-    python examples/train_on_your_scans.py --out .        # about a minute; made-up scans
+    python examples/train_on_your_scans.py --out .        # under a minute; made-up scans
     python examples/train_on_your_scans.py SCANS --out . --steps 3000
 
 SCANS is a folder of film scans, a folder for each roll. Without it, grainy scans are made up from photographs that come
 with scikit-image, so that the example runs anywhere: their grain is Gaussian noise, not film's. Writes my-film/ (the
-trained network and the film's statistics) and my-film.png.
+trained network and the film's statistics; not to exist yet) and my-film.png.
 """
 
 import argparse
