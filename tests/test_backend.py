@@ -1,4 +1,5 @@
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -150,3 +151,19 @@ def test_info_describes_the_machine(monkeypatch):
 
 def test_matrix_products_have_a_speed():
     assert backend.gflops(64, repeats=1) > 0
+
+
+FAULTS = """
+import resource
+from d2f_mlx.backend import mx
+x = mx.ones((64, 2**20 // 4))  # 64 MiB, 16384 pages
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    mx.eval(x + 1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep large blocks")
+def test_large_arrays_reuse_memory_instead_of_mapping_it_anew():
+    assert int(python(FAULTS).stdout) < 1000
