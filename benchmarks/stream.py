@@ -8,9 +8,8 @@ process of its own, so that its peak memory is its own, and takes turns with the
 page cache for all of them. Threads and worker processes start inside the time, and no decoded scan is kept,
 except for the two epochs of d2f_mlx.data: there, as many as its cache holds.
 
-On Linux ratios hang on glibc: it gives a main thread's large blocks back to the system after each picture,
-and worker processes decode in theirs. With MALLOC_TRIM_THRESHOLD_=1000000000 and
-MALLOC_MMAP_THRESHOLD_=1000000000 in the environment it does not, and PyTorch came out ahead of us. Give both.
+On Linux ratios hang on glibc: left alone, it gives a main thread's large blocks back to the system after each
+picture, and PyTorch's worker processes decode in theirs. Importing d2f_mlx keeps it from that for every contestant.
 """
 
 from __future__ import annotations

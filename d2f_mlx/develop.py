@@ -19,6 +19,7 @@ _LARGEST_TILE = 2048  # MLX has been wrong, silently, beyond 2^31 elements
 _BRIGHTEST = 2.0  # floats a little above white are clipped, floats in [0, 255] refused
 _DRIFT = 16  # radius, in pixels, of the window over which developing leaves the mean where it was
 _TILES = {"unet": 512, "dianet": 192}  # sides that keep a tile's activations well below a gigabyte
+_LARGEST = {"unet": _LARGEST_TILE, "dianet": 1024}  # DIANet's deepest tensor has 1536 values a pixel
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ class Developer:
 
         align = self._network.network.multiple
         overlap = self._network.overlap + -(-_DRIFT // align) * align
-        side = min(self._config.tile or _TILES[self._network.config.network], max(pixels.shape[:2]))
+        kind = self._network.config.network
+        side = min(self._config.tile or _TILES[kind], _LARGEST[kind], max(pixels.shape[:2]))
         return images.map_tiles(process, pixels, size=-(-side // align) * align, overlap=overlap, progress=progress)
 
     def _scattered(self, picture: mx.array, key: mx.array, origin: tuple[int, int]) -> Halides:
@@ -153,7 +155,8 @@ def develop(
     """Give a digital photograph the grain of film.
 
     Halides with the film's statistics are scattered over the photo and a network rebuilds the film picture between
-    them. Colour stays the photo's own: the mean over 33 pixels moves only where grain is clipped at black and white.
+    them. Colour stays the photo's own: the mean over 33 pixels hardly moves but where grain is clipped at
+    black and white.
     Works by tiles, in memory that does not grow beyond the pictures themselves; on one device, the result depends
     neither on the tile size nor on where a tile was cut. Grain has colour film's colours on a grey photo too.
 

@@ -109,7 +109,7 @@ class Reconstructor(nn.Module):
         Raises: ValueError for a missing base in the residual way.
         """
         prior = normalised_convolution(halides, mask)
-        # Only the halides' own values less the prior around them would vanish where they are pinned: show them whole.
+        # The network is shown the halides' own values: what they differ from the prior by is zero, for it is pinned.
         if self._config.way == "residual":
             if base is None:
                 raise ValueError("Reconstructor expects a base picture in the residual way, got None")

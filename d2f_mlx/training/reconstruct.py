@@ -91,7 +91,7 @@ def train_reconstructor(
 ) -> Reconstructor:
     """Train on film scans and keep the best model, by held-out error, in ``folder``.
 
-    ``folder`` then loads with `checkpoint.from_pretrained`; ``last.safetensors`` in it holds all that an exact
+    ``folder`` then loads with `checkpoint.from_pretrained`; ``last.safetensors`` in it holds all that a
     resumption needs. An interrupt (Ctrl-C) after the first step leaves both in it before it goes on.
 
     Args:
@@ -102,7 +102,7 @@ def train_reconstructor(
         stream: How scans become batches; its seed also seeds the weights.
         config: How long and how fast.
         statistics: The film's, saved beside the model for developing.
-        resume: Go on from ``last.safetensors``: the losses are those of an uninterrupted run.
+        resume: Go on from ``last.safetensors``: the losses are those of an uninterrupted run, to rounding.
         callbacks: Told after each step.
 
     Raises: ValueError for a folder that holds another training, or nothing to resume, without scans on either side,
