@@ -12,8 +12,28 @@ def _mix(x: mx.array) -> mx.array:
     return x ^ (x >> 16)
 
 
-def uniform_at(key: mx.array, origin: mx.array, shape: tuple[int, int, int], salt: int = 0) -> mx.array:
-    """Draw a uniform number for every pixel and channel from a hash of its position.
+def hash_at(key: mx.array, rows: mx.array, columns: mx.array, channels: mx.array, salt: int = 0) -> mx.array:
+    """Draw 32 random bits for every place of a grid whose rows, columns and channels are listed; see `bits_at`.
+
+    Shape: (R,), (S,), (C,) -> (R, S, C), uint32
+    """
+    words = key.astype(mx.uint32)
+    lanes = channels.astype(mx.uint32) + (salt * 16) % 2**32
+    h = _mix(_mix(words[0] ^ _mix(words[1])) ^ _mix(lanes + 0x85EBCA6B))
+    h = _mix(h[None, :] ^ columns.astype(mx.uint32)[:, None])
+    return _mix(h[None, :, :] ^ (_mix(rows.astype(mx.uint32) + 0x9E3779B9))[:, None, None])
+
+
+def hash_again(bits: mx.array, draw: mx.array) -> mx.array:
+    """Draw another 32 random bits for a place that has some and needs more; ``draw`` numbers the draws.
+
+    Shape: both uint32, of shapes that broadcast
+    """
+    return _mix(bits ^ _mix(draw + 0xC2B2AE35))
+
+
+def bits_at(key: mx.array, origin: mx.array, shape: tuple[int, int, int], salt: int = 0) -> mx.array:
+    """Draw 32 random bits for every pixel and channel from a hash of its position.
 
     Args:
         key: Two 32-bit words, as `mlx.core.random.key` gives.
@@ -21,20 +41,36 @@ def uniform_at(key: mx.array, origin: mx.array, shape: tuple[int, int, int], sal
         shape: Rows, columns and channels (16 at most) to draw.
         salt: Tells independent fields with one key apart.
 
+    Shape: -> (H, W, C), uint32
+    """
+    rows, columns = (mx.arange(n).astype(mx.int32) + origin[axis] for axis, n in enumerate(shape[:2]))
+    return hash_at(key, rows, columns, mx.arange(shape[2]), salt)
+
+
+def uniform_at(key: mx.array, origin: mx.array, shape: tuple[int, int, int], salt: int = 0) -> mx.array:
+    """Draw a uniform number for every pixel and channel; arguments as for `bits_at`.
+
     Shape: -> (H, W, C)
     Range: the open interval (0, 1), in steps of 2^-23
     """
-    words = key.astype(mx.uint32)
-    rows, columns = (mx.arange(n).astype(mx.int32) for n in shape[:2])
-    channels = mx.arange(shape[2]).astype(mx.uint32) + (salt * 16) % 2**32
-    h = _mix(_mix(words[0] ^ _mix(words[1])) ^ _mix(channels + 0x85EBCA6B))
-    h = _mix(h[None, :] ^ (columns + origin[1]).astype(mx.uint32)[:, None])
-    h = _mix(h[None, :, :] ^ (_mix((rows + origin[0]).astype(mx.uint32) + 0x9E3779B9))[:, None, None])
-    return ((h >> 9).astype(mx.float32) + 0.5) * 2.0**-23
+    return ((bits_at(key, origin, shape, salt) >> 9).astype(mx.float32) + 0.5) * 2.0**-23
+
+
+def bell_at(key: mx.array, origin: mx.array, shape: tuple[int, int, int], salt: int = 0) -> mx.array:
+    """Draw the sum of four uniform numbers (bytes), of mean 0 and variance 1; arguments as for `bits_at`.
+
+    Four times faster than `normal_at` on the CPU, and bounded (3.5): for noise that is summed over many points
+    afterwards, which takes its excess kurtosis of -0.3 to nothing.
+
+    Shape: -> (H, W, C)
+    """
+    h = bits_at(key, origin, shape, salt)
+    total = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + (h >> 24)
+    return (total.astype(mx.float32) - 510.0) * (12 / (4 * (2**16 - 1))) ** 0.5
 
 
 def normal_at(key: mx.array, origin: mx.array, shape: tuple[int, int, int], salt: int = 0) -> mx.array:
-    """Draw a standard normal number for every pixel and channel; otherwise as `uniform_at`.
+    """Draw a standard normal number for every pixel and channel; arguments as for `bits_at`.
 
     Shape: -> (H, W, C)
     """
