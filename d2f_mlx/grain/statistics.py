@@ -24,6 +24,7 @@ _KERNEL_RADIUS = 4
 _HEIGHT_RANGE = 128
 _FEWEST_BLOCKS = 50
 _STRIP_PIXELS = 2**20  # of a picture at a time, to bound the memory
+_FLAT = FlatBlocks(size=32, stride=16, max_structure=0.4, max_edges=1, max_excess=float("inf"))
 _REACH = 16  # rows beside a strip that the guided filter and the halides' windows look at, and to spare
 
 
@@ -151,7 +152,7 @@ class _Tally:
         rows = max(_STRIP_PIXELS // pixels.shape[1] // 64, 1) * 64  # a multiple of the blocks' stride
         for top in range(0, len(pixels), rows):
             self._add_pixels(pixels[max(top - _REACH, 0) : top + rows + _REACH], min(top, _REACH), rows)
-            self._add_blocks(pixels[top : top + rows + FlatBlocks.size - FlatBlocks.stride])
+            self._add_blocks(pixels[top : top + rows + _FLAT.size - _FLAT.stride])
         self.pictures += 1
 
     def _add_pixels(self, pixels: np.ndarray, start: int, rows: int) -> None:
@@ -173,7 +174,7 @@ class _Tally:
             self.states[index] += np.bincount(state.ravel(), minlength=BANDS * 8).reshape(BANDS, 8)
 
     def _add_blocks(self, pixels: np.ndarray) -> None:
-        residuals, means = flat_blocks(pixels)
+        residuals, means = flat_blocks(pixels, _FLAT)[:2]
         if not len(residuals):
             return
         sigma = residuals.std((1, 2))

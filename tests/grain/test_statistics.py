@@ -2,7 +2,7 @@ import json
 from dataclasses import fields, replace
 from pathlib import Path
 
-from d2f_mlx.grain import HalideStatistics
+from d2f_mlx.grain import FlatBlocks, HalideStatistics, flat_blocks
 from d2f_mlx.grain.statistics import BANDS, QUANTILES
 
 import numpy as np
@@ -183,6 +183,13 @@ def test_a_grey_film_has_one_grain():
     found = HalideStatistics.measure([np.repeat(plain(120, (160, 160))[..., :1], 3, -1)])
     np.testing.assert_allclose(found.correlation, 1, atol=1e-5)
     np.testing.assert_allclose(found.occupancy[..., 1:7], 0, atol=0)
+
+
+def test_flat_blocks_are_those_that_bundled_statistics_were_measured_on(film, statistics):
+    rule = FlatBlocks(32, 16, max_structure=0.4, max_variance=300, max_edges=1, max_excess=float("inf"), margin=4)
+    assert statistics.blocks == len(flat_blocks(film.pixels, rule).mean)
+    for other in ({"max_structure": 0.65}, {"max_excess": 1.2}, {"max_edges": 0.01, "edge": 1.0}):
+        assert statistics.blocks != len(flat_blocks(film.pixels, replace(rule, **other)).mean)
 
 
 def test_too_few_flat_blocks_are_refused_with_advice():
