@@ -10,6 +10,7 @@ from .files import (
     size,
     write,
 )
+from .metadata import subsampled
 from .pixels import from_float, to_float
 from .tiles import Tile, blend_tiles, map_tiles, read_tile, split
 
@@ -27,6 +28,7 @@ __all__ = [
     "read_tile",
     "size",
     "split",
+    "subsampled",
     "to_float",
     "write",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import BinaryIO
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, JpegImagePlugin
 from PIL.PngImagePlugin import PngImageFile
 
 # The tags of the main IFD that describe the photograph; the others describe the file it came in.
@@ -97,3 +98,9 @@ def parse_exif(exif: bytes) -> Image.Exif:
 def rgb_profile(icc: bytes | None) -> bytes | None:
     """Return an ICC profile if it is one for RGB pixels (not grey, not CMYK), else None."""
     return icc if icc is not None and icc[16:20] == b"RGB " else None
+
+
+def subsampled(path: str | Path) -> bool:
+    """Tell whether a file is a JPEG that stores colour at less than the full resolution (4:2:0, 4:2:2)."""
+    with Image.open(path) as image:
+        return isinstance(image, JpegImagePlugin.JpegImageFile) and JpegImagePlugin.get_sampling(image) > 0

@@ -1,0 +1,288 @@
+"""A film stock measured from scans of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import mlx.core as mx
+import numpy as np
+
+from .. import images
+from ..grain import STRICT, FlatBlocks, HalideStatistics
+from ..grain.gaussian import unit_grain
+from ..grain.measure import BANDS, GrainMeasurement
+from ..grain.overlay import add_grain, density_sigma, scan_density
+from .scan import pitch_of, scanned_grain
+from .stock import FilmStock
+
+FEWEST_BLOCKS = 200
+"""Flat blocks that a fit asks for in all."""
+_FEWEST_IN_BAND = 30
+_FEWEST_BANDS = 3
+_FEWEST_SCANS = 3  # that a scan can be judged against
+_OUTLIER = 4.0  # median absolute deviations of log sigma that a scan may lie from the others,
+_LEAST_OUTLIER = np.log(1.75)  # and this factor at least
+_ROUNDS = 3
+_KURTOSIS = 24.0  # of a unit of tail, to first order
+_LIGHTEST, _HEAVIEST = -0.01, 0.08  # n + h (n^3 - 3 n) rises to 5.9 deviations at least
+_LOW = 0.2  # cycles a pixel
+_CORNER = 0.71  # beyond the highest frequency of a square lattice
+_PLAIN_ROWS, _PLAIN_COLUMNS, _LEAST_COLUMNS = 128, 2**14, 256  # of the plain fields a fit is checked on
+_CENTRES = (np.arange(BANDS) + 0.5) / BANDS
+
+
+@dataclass(frozen=True)
+class Scans:
+    """What a fit took of the scans it was given.
+
+    Args:
+        used: Pictures that were measured.
+        skipped: Why others were not, a line each.
+        notes: What makes the result less sure, a line each.
+        measurement: What the used ones measure.
+        pitch_um: Their pixel pitch on the film.
+    """
+
+    used: tuple[np.ndarray | Path, ...]
+    skipped: tuple[str, ...]
+    notes: tuple[str, ...]
+    measurement: GrainMeasurement
+    pitch_um: float
+
+
+def fit(
+    scans: Sequence[str | Path | np.ndarray],
+    *,
+    name: str,
+    film_format: str = "135",
+    rule: FlatBlocks = STRICT,
+) -> FilmStock:
+    """Measure a stock from scans of it (positives as a lab gives them): granularity, spectrum, correlation, halides.
+
+    Only flat areas count. Granularity by density is the root mean variance in bands of brightness; the channels'
+    correlation is split into three independent fields, each with its own spectrum. What measuring itself takes away
+    (a plane from each block, the rounding to 8 bits) is put back: grain is synthesised, measured in the same way, and
+    the stock corrected until the scans' own figures come back.
+
+    Files that cannot be read, hold no flat areas, or whose grain differs from the others' at the same brightness by a
+    factor of 1.75 or more (and by more than most do) are left out and named in ``report``.
+
+    Args:
+        scans: Files or decoded pictures, uint8 or uint16 (H, W, 3).
+        name: What to call the stock.
+        film_format: The frame that a scan's long side covers; gives the pixel pitch.
+        rule: What counts as flat.
+
+    Raises: ValueError if too little is left: fewer than 200 flat blocks, or than 3 bands of brightness with 30 each.
+    """
+    found = survey(scans, film_format=film_format, rule=rule)
+    film = found.measurement
+    known = film.band_blocks >= _FEWEST_IN_BAND
+    bands = known.all(1)
+    if film.blocks < FEWEST_BLOCKS or bands.sum() < _FEWEST_BANDS:
+        raise ValueError(
+            f"a fit expects at least {FEWEST_BLOCKS} flat blocks, and {_FEWEST_BANDS} bands of brightness with "
+            f"{_FEWEST_IN_BAND} each, got {film.blocks} and {bands.sum()} from {len(found.used)} scan(s): "
+            "add scans with sky, walls or other plain areas, dark and bright"
+        )
+    sigma = _filled(film.sigma, known)
+    shares = film.band_blocks.mean(1) / film.blocks
+    correlation, spectrum, tail = film.correlation, film.cross_spectrum, np.zeros(3)
+    stock = _stock(found, name, sigma, correlation, spectrum, tail)
+    for _ in range(_ROUNDS):
+        back = _measured(stock, shares, rule)
+        sigma = _filled(sigma * film.sigma / back.sigma, known & np.isfinite(back.sigma))
+        correlation = correlation + (film.correlation - back.correlation)
+        spectrum = spectrum + (film.cross_spectrum - back.cross_spectrum)
+        tail = (tail + (film.kurtosis - back.kurtosis) / _KURTOSIS).clip(_LIGHTEST, _HEAVIEST)
+        stock = _stock(found, name, sigma, correlation, spectrum, tail)
+    halides = None
+    try:
+        halides = HalideStatistics.measure(_pixels(scan) for scan in found.used)
+    except ValueError as error:
+        found = replace(found, notes=(*found.notes, f"its halides stay unknown: {error}"))
+    return replace(stock, halides=halides, report=_report(found, sigma))
+
+
+def survey(scans: Sequence[str | Path | np.ndarray], *, film_format: str = "135", rule: FlatBlocks = STRICT) -> Scans:
+    """Measure scans, leaving out those that cannot be used or do not belong; see `fit`.
+
+    Raises: ValueError if none is left.
+    """
+    kept: list[_Scan] = []
+    skipped: list[str] = []
+    for index, scan in enumerate(scans):
+        scan = Path(scan) if isinstance(scan, str) else scan
+        label = scan.name if isinstance(scan, Path) else f"scan {index + 1}"
+        try:
+            pixels = _pixels(scan)
+            alone = GrainMeasurement.of([pixels], rule=rule)
+        except ValueError as error:
+            skipped.append(f"{label}: {error}")
+        else:
+            kept.append(_Scan(scan, label, alone, pitch_of(pixels.shape[:2], film_format)))
+    levels = _levels([scan.alone for scan in kept])
+    inside = _belong(levels)
+    for index in np.flatnonzero(~inside):
+        skipped.append(f"{kept[index].label}: its grain is {np.exp(levels[index]):.2g} times the others'")
+    kept = [scan for scan, belongs in zip(kept, inside, strict=True) if belongs]
+    used = tuple(scan.source for scan in kept)
+    if not used:
+        raise ValueError("a fit expects scans with flat areas, got none" + "".join(f"\n  {line}" for line in skipped))
+    notes = []
+    subsampled = sum(isinstance(scan, Path) and images.subsampled(scan) for scan in used)
+    if subsampled:
+        notes.append(f"{subsampled} of {len(used)} scans are JPEG with subsampled colour: correlation reads high")
+    pitches = [scan.pitch_um for scan in kept]
+    if max(pitches) > 1.2 * min(pitches):
+        notes.append(
+            f"scans differ in pitch, from {min(pitches):.1f} to {max(pitches):.1f} um a pixel; the median counts"
+        )
+    pitch_um = float(np.median(pitches))
+    measurement = GrainMeasurement.of((_pixels(scan) for scan in used), pitch_um=pitch_um, rule=rule)
+    return Scans(used, tuple(skipped), tuple(notes), measurement, pitch_um)
+
+
+class _Scan(NamedTuple):
+    source: np.ndarray | Path
+    label: str
+    alone: GrainMeasurement
+    pitch_um: float
+
+
+def _pixels(scan: np.ndarray | Path) -> np.ndarray:
+    pixels = images.read(scan).pixels if isinstance(scan, Path) else np.asarray(scan)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"a fit expects uint8 or uint16 pictures (H, W, 3), got {pixels.dtype} {pixels.shape}")
+    return pixels
+
+
+def _levels(alone: Sequence[GrainMeasurement]) -> np.ndarray:
+    """Say how much grain each scan has against the others: log ratios, band by band, as grain varies with brightness.
+
+    Bands that few scans have are compared with their neighbours. A scan of which no band is known passes for usual.
+    """
+    if not alone:
+        return np.zeros(0)
+    log = np.log(np.stack([m.sigma for m in alone]))
+    weight = np.stack([m.band_blocks for m in alone]) * np.isfinite(log)
+    common = (weight > 0).sum(0) >= _FEWEST_SCANS
+    usual = np.ma.median(np.ma.masked_invalid(log), axis=0).filled(0)
+    usual = _filled(usual, common) if common.any(0).all() else np.zeros_like(usual)
+    total, blocks = (weight * np.where(weight > 0, log - usual, 0)).sum((1, 2)), weight.sum((1, 2))
+    levels = np.where(blocks > 0, total / blocks.clip(1), np.nan)
+    levels -= np.median(levels[blocks > 0]) if blocks.any() else 0
+    return np.nan_to_num(levels)
+
+
+def _belong(levels: np.ndarray) -> np.ndarray:
+    """Tell which scans' log sigma lies near the others' median, which is 0."""
+    if len(levels) < _FEWEST_SCANS:
+        return np.ones(len(levels), bool)
+    return np.abs(levels) <= max(_OUTLIER * 1.4826 * np.median(np.abs(levels)), _LEAST_OUTLIER)
+
+
+def _filled(table: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Interpolate over the bands that are not known; constant beyond the outermost that are.
+
+    Shape: (BANDS, C) -> the same
+    """
+    bands = np.arange(BANDS)
+    columns = [np.interp(bands, bands[k], t[k]) for t, k in zip(table.T, known.T, strict=True)]
+    return np.stack(columns, -1)
+
+
+def _stock(
+    found: Scans, name: str, sigma: np.ndarray, correlation: np.ndarray, spectrum: np.ndarray, tail: np.ndarray
+) -> FilmStock:
+    """Put a stock together from display figures: sigma (BANDS, 3) in levels, and per-pixel spectra (K, 3, 3)."""
+    mixing, modes = _modes(correlation, spectrum, found.measurement.frequency)
+    frequency = np.concatenate([[0], found.measurement.frequency, [_CORNER]]) * (1000 / found.pitch_um)
+    modes = np.concatenate([modes[:1], modes, modes[-1:]])
+    density = scan_density(_CENTRES)[::-1]
+    return FilmStock(
+        name=name,
+        title=name,
+        maker="",
+        year=None,
+        iso=None,
+        kind="scan",
+        medium="photo",
+        black_and_white=False,
+        log_exposure=np.linspace(-3, 0, 2),
+        curves=np.repeat([[3.0], [0.0]], 3, 1),
+        base=np.zeros(3),
+        grain_density=density,
+        granularity=density_sigma(_CENTRES[:, None], sigma / 255)[::-1],
+        aperture_um=0.0,
+        frequency=frequency,
+        spectrum=modes / _power(frequency, modes),
+        mixing=mixing,
+        tail=tail,
+        pitch_um=found.pitch_um,
+        sources={"curves": "guess: density of the positive", **dict.fromkeys(_MEASURED, f"scans: {len(found.used)}")},
+    )
+
+
+def _modes(correlation: np.ndarray, spectrum: np.ndarray, frequency: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split correlated channels into independent fields, each with its own spectrum.
+
+    The mixing M reproduces two matrices exactly, the correlation, M M^T, and the cross-spectrum at low frequencies,
+    M diag M^T (their generalised eigenvectors); the rest of the cross-spectra as far as M diagonalises them.
+
+    Shape: (3, 3), (K, 3, 3), (K,) -> (3, 3), (K, 3)
+    """
+    values, vectors = np.linalg.eigh(correlation)
+    root = vectors * np.sqrt(values.clip(1e-4))
+    root /= np.linalg.norm(root, axis=1, keepdims=True)
+    inverse = np.linalg.inv(root)
+    low = np.average(spectrum, axis=0, weights=frequency * (frequency < _LOW))
+    rotation = np.linalg.eigh(inverse @ low @ inverse.T)[1]
+    mixing = root @ rotation
+    unmix = np.linalg.inv(mixing)
+    return mixing, np.einsum("mc,kcd,md->km", unmix, spectrum, unmix).clip(1e-4)
+
+
+_MEASURED = ("granularity", "spectrum", "correlation")
+
+
+def _power(frequency: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
+    """Integrate 2 pi W f df for W that is linear between the points."""
+    low, high = frequency[:-1, None], frequency[1:, None]
+    first, last = spectrum[:-1], spectrum[1:]
+    return 2 * np.pi * ((high - low) / 6 * (low * (2 * first + last) + high * (first + 2 * last))).sum(0)
+
+
+def _measured(stock: FilmStock, shares: np.ndarray, rule: FlatBlocks) -> GrainMeasurement:
+    """Synthesise a stock's grain on plain fields and measure it as the scans were.
+
+    Args:
+        stock: The stock.
+        shares: Of the scans' flat areas in each band of brightness, so that what varies with it is weighted alike.
+        rule: What counts as flat.
+    """
+    grain = scanned_grain(stock, stock.pitch_um)
+    widths = [_LEAST_COLUMNS + int(share * _PLAIN_COLUMNS) // 64 * 64 for share in shares]
+    unit = unit_grain(grain.field, mx.random.key(0), (0, 0), (_PLAIN_ROWS, sum(widths)))
+    levels = mx.array(np.repeat(_CENTRES, widths), mx.float32)[None, :, None]
+    film = mx.round(add_grain(mx.broadcast_to(levels, unit.shape), unit, grain.tone) * 255).astype(mx.uint8)
+    fields = np.split(np.array(film), np.cumsum(widths)[:-1], 1)
+    return GrainMeasurement.of(fields, pitch_um=stock.pitch_um, rule=rule)
+
+
+def _report(found: Scans, sigma: np.ndarray) -> dict[str, object]:
+    """Say how sure a fit is; sigma's interval is the scans', with what measuring takes away put back as in sigma."""
+    raw = found.measurement
+    factor = sigma / raw.sigma
+    film = replace(raw, sigma=factor * raw.sigma, sigma_low=factor * raw.sigma_low, sigma_high=factor * raw.sigma_high)
+    plain = film.as_dict()
+    names = {"pictures": "pictures", "blocks": "blocks", "blocks by brightness": "band_blocks", "kurtosis": "kurtosis"}
+    names |= {"sigma": "sigma", "sigma low": "sigma_low", "sigma high": "sigma_high"}
+    return {
+        **{name: plain[key] for name, key in names.items()},
+        "skipped": list(found.skipped),
+        "notes": list(found.notes),
+    }

@@ -1,0 +1,251 @@
+"""A film stock: how it turns light into density, and what grain that density has."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from ..grain import HalideStatistics
+from ..images.files import _replacing
+
+BUNDLED = Path(__file__).parent / "stocks"
+"""The folder of the stocks that come with the package; each file in it is a name for `FilmStock.load`."""
+Kind = Literal["negative", "reversal", "scan"]
+SOURCES = ("curves", "granularity", "spectrum", "correlation")
+"""What a stock says the source of, each "sheet", "borrowed: ...", "guess: ...", "model: ..." or "scans..."."""
+_ORIGINS = ("sheet", "borrowed", "guess", "model", "scans")
+_FORMAT = "film stock"
+_NORM_TOLERANCE = 1e-3
+_POWER_TOLERANCE = 1e-2
+
+
+def stocks() -> dict[str, Path]:
+    """Return the names and files of the bundled stocks, without reading them."""
+    return {path.stem: path for path in sorted(BUNDLED.glob("*.json"), key=lambda path: path.stem)}
+
+
+@dataclass(frozen=True, eq=False)
+class FilmStock:
+    """A film's curves and grain, layer by layer: the red-, the green- and the blue-sensitive one.
+
+    The grain of a channel at net density D is ``sigma(D)`` times a field of unit variance with the power spectrum
+    ``spectrum``; the channels' fields are `mixing` times three independent ones. Assumes that the spectrum does not
+    depend on the density. A black-and-white stock has one layer, given three times, and one field.
+
+    Args:
+        name: What `load` calls it, "kodak-vision3-500t".
+        title: What people call it, with the maker's code.
+        kind: How density becomes light: a negative is printed, reversal is looked at, "scan" was fitted to positives.
+        medium: "photo", "cine".
+        log_exposure: Common axis of the curves, log10 lux s for data sheets, rising. Shape (N,).
+        curves: Density of each layer, base included; reversal falls with exposure. Shape (N, 3).
+        base: Minimum density; net density is the curve less this. Shape (3,).
+        grain_density: Net densities of the granularity, rising. Shape (K,).
+        granularity: Standard deviation of density (not x1000), as seen through the aperture. Shape (K, 3).
+        aperture_um: Diameter of that aperture, 48 for data sheets; 0 means one pixel of `pitch_um`.
+        frequency: Cycles a millimetre, rising from 0. Shape (F,).
+        spectrum: Radial power spectrum of each independent field, mm^2: with the points joined by lines,
+            ``2 pi integral of W f df = 1``. Shape (F, 3).
+        mixing: Rows of norm 1; ``mixing @ mixing.T`` is the correlation of the channels. Shape (3, 3).
+        pitch_um: Of the scans a stock was fitted to, through whose pixel the spectrum was seen; 0 for the film's own.
+        sources: Where "curves", "granularity", "spectrum" and "correlation" come from (see `SOURCES`).
+        credit: Whose work the data is.
+        tail: How heavy the tails of each channel's grain are, as in `grain.GrainField`; 0 if Gaussian. Shape (3,)
+        radius_um: Mean radius of a grain or dye cloud of each layer, where a model of them made the spectrum.
+        radius_sigma_um: Standard deviation of that radius, of a log-normal distribution.
+        halides: What halides its scans have.
+        report: How sure this is, and what else is known; JSON values.
+
+    Raises: ValueError that names the field and what it holds.
+    """
+
+    name: str
+    title: str
+    maker: str
+    year: int | None
+    iso: int | None
+    kind: Kind
+    medium: str
+    black_and_white: bool
+    log_exposure: np.ndarray
+    curves: np.ndarray
+    base: np.ndarray
+    grain_density: np.ndarray
+    granularity: np.ndarray
+    aperture_um: float
+    frequency: np.ndarray
+    spectrum: np.ndarray
+    mixing: np.ndarray
+    pitch_um: float
+    sources: dict[str, str]
+    credit: str = ""
+    tail: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    radius_um: np.ndarray | None = None
+    radius_sigma_um: np.ndarray | None = None
+    halides: HalideStatistics | None = None
+    report: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("name", "title"):
+            _check(bool(getattr(self, name)), f"a {name}", getattr(self, name))
+        _check(self.kind in get_args(Kind), f"kind to be one of {get_args(Kind)}", self.kind)
+        for name in ("year", "iso"):
+            value = getattr(self, name)
+            _check(value is None or (isinstance(value, int) and value > 0), f"{name} to be positive or None", value)
+        for name in ("aperture_um", "pitch_um"):
+            value = getattr(self, name)
+            _check(bool(np.isfinite(value)) and value >= 0, f"{name} of 0 or more", value)
+        _check(self.aperture_um + self.pitch_um > 0, "aperture_um or pitch_um above 0", 0)
+        self._freeze()
+        _check(
+            bool((self.curves >= self.base - _NORM_TOLERANCE).all()),
+            "base to be the least density of each curve",
+            self.base,
+        )
+        _check(bool((self.granularity > 0).all()), "granularity above 0", self.granularity.min())
+        _check(self.grain_density[0] >= 0, "grain_density of 0 or more", self.grain_density[0])
+        _check(self.frequency[0] == 0, "frequency to begin with 0", self.frequency[0])
+        _check(bool((self.spectrum >= 0).all()), "spectrum of 0 or more", self.spectrum.min())
+        power = self._power()
+        _check(bool(np.allclose(power, 1, atol=_POWER_TOLERANCE)), "spectrum with a power of 1", power)
+        norms = np.linalg.norm(self.mixing, axis=1)
+        _check(bool(np.allclose(norms, 1, atol=_NORM_TOLERANCE)), "mixing with rows of norm 1", norms)
+        for name in ("radius_um", "radius_sigma_um"):
+            value = getattr(self, name)
+            least = 0 if name == "radius_sigma_um" else np.finfo(float).tiny
+            _check(value is None or bool((value >= least).all()), f"{name} above 0", value)
+        _check(sorted(self.sources) == sorted(SOURCES), f"sources of {', '.join(SOURCES)}", sorted(self.sources))
+        for name, source in self.sources.items():
+            known = source.split(":")[0].split(" ")[0] in _ORIGINS
+            _check(known, f"the source of {name} to begin with one of {', '.join(_ORIGINS)}", source)
+
+    def _freeze(self) -> None:
+        """Copy the arrays as read-only float64 and check their shapes, that they are finite, and the axes rise."""
+        points, densities, frequencies = (np.size(getattr(self, axis)) for axis in _AXES)
+        shapes = {
+            "log_exposure": (points,),
+            "curves": (points, 3),
+            "base": (3,),
+            "grain_density": (densities,),
+            "granularity": (densities, 3),
+            "frequency": (frequencies,),
+            "spectrum": (frequencies, 3),
+            "mixing": (3, 3),
+            "tail": (3,),
+            "radius_um": (3,),
+            "radius_sigma_um": (3,),
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name) is None and name.startswith("radius"):
+                continue
+            array = np.array(getattr(self, name), np.float64)
+            _check(array.shape == shape, f"{name} of shape {shape}", array.shape)
+            _check(bool(np.isfinite(array).all()), f"{name} to be finite", array[~np.isfinite(array)][:1])
+            if name in _AXES:
+                _check(len(array) > 1 and bool((np.diff(array) > 0).all()), f"{name} to rise", array)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    def _power(self) -> np.ndarray:
+        """Integrate 2 pi W f df exactly for W that is linear between the points."""
+        low, high = self.frequency[:-1, None], self.frequency[1:, None]
+        first, last = self.spectrum[:-1], self.spectrum[1:]
+        parts = (high - low) / 6 * (low * (2 * first + last) + high * (first + 2 * last))
+        return 2 * np.pi * parts.sum(0)
+
+    @property
+    def correlation(self) -> np.ndarray:
+        """Correlation between the channels' grain, (3, 3)."""
+        return self.mixing @ self.mixing.T
+
+    def net(self, channel: int) -> np.ndarray:
+        """Return the channel's curve less its base, (N,)."""
+        return self.curves[:, channel] - self.base[channel]
+
+    def sigma(self, density: np.ndarray | float, channel: int) -> np.ndarray:
+        """Interpolate the channel's granularity at net densities; constant beyond the ends."""
+        return np.asarray(np.interp(density, self.grain_density, self.granularity[:, channel]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `save` writes."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.halides is not None:
+            values["halides"] = {f.name: getattr(self.halides, f.name) for f in fields(self.halides)}
+            values["halides"] = {name: _plain(value) for name, value in values["halides"].items()}
+        return {"format": _FORMAT, **{name: _plain(value) for name, value in values.items()}}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FilmStock:
+        """Build a stock from what `to_dict` returned.
+
+        Raises: ValueError for anything else.
+        """
+        values = dict(values)
+        if values.pop("format", None) != _FORMAT:
+            raise ValueError("it holds something else")
+        if values.get("halides") is not None:
+            halides = values["halides"]
+            counts = {name: halides[name] for name in ("pictures", "blocks")}
+            arrays = {name: np.array(value, np.float32) for name, value in halides.items() if name not in counts}
+            values["halides"] = HalideStatistics(**arrays, **counts)
+        return cls(**values)
+
+    def save(self, path: str | Path) -> None:
+        """Write one JSON file, a line a field, whole or not at all."""
+        lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in self.to_dict().items())
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+        with _replacing(Path(path)) as file:
+            file.write(text.encode())
+
+    @classmethod
+    def fit(cls, scans: Sequence[str | Path | np.ndarray], **options: Any) -> FilmStock:
+        """Measure a stock from scans of it; see `film.fit`."""
+        from .fit import fit
+
+        return fit(scans, **options)
+
+    @classmethod
+    def load(cls, name: str | Path) -> FilmStock:
+        """Load a bundled stock by its name (see `stocks`), or a file that `save` wrote.
+
+        Raises: ValueError that names similar stocks, or the file and what is wrong with it.
+        """
+        path = _find(name)
+        try:
+            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: cannot be read as a film stock ({error})") from None
+
+
+_AXES = ("log_exposure", "grain_density", "frequency")
+
+
+def _find(name: str | Path) -> Path:
+    known = stocks()
+    slug = "-".join(str(name).lower().replace("_", " ").replace("-", " ").split())
+    if slug in known:
+        return known[slug]
+    for path in (Path(name), Path(f"{name}.json")):
+        if path.suffix.lower() == ".json" and (path.is_file() or path == Path(name)):
+            return path
+    near = sorted((other for other in known if slug and slug in other), key=len)
+    near += [other for other in difflib.get_close_matches(slug, known, n=4, cutoff=0.5) if other not in near]
+    hint = f"did you mean {', '.join(near[:6])}?" if near else "d2f stocks lists them"
+    raise ValueError(f"FilmStock.load expects a bundled stock or a .json file, got {str(name)!r}: {hint}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _check(holds: bool, expected: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"FilmStock expects {expected}, got {got}")
