@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from d2f_mlx import checkpoint, images
-from d2f_mlx.develop import DevelopConfig, Developer
-from d2f_mlx.grain import HalideStatistics, density, flat_blocks, halide_mask, peaks
+from d2f_mlx.develop import DevelopConfig, Developer, HalideEngine
+from d2f_mlx.grain import FlatBlocks, HalideStatistics, density, flat_blocks, halide_mask, peaks
+from d2f_mlx.grain.halide import Kind
 from d2f_mlx.grain.noise import uniform_at
 from d2f_mlx.grain.scatter import Halides
 from d2f_mlx.grain.statistics import BANDS, QUANTILES
@@ -33,8 +34,10 @@ from tqdm import tqdm
 
 from report import add_json, publish
 
+FLAT = FlatBlocks(size=32, stride=16, max_structure=0.4, max_edges=1, max_excess=float("inf"))
 
-def sites(photo: mx.array, statistics: HalideStatistics, kind: str, key: mx.array, corner: tuple[int, int]) -> Halides:
+
+def sites(photo: mx.array, statistics: HalideStatistics, kind: Kind, key: mx.array, corner: tuple[int, int]) -> Halides:
     """Scatter halides site by site: thinned peaks of white noise with heights from the film's table."""
     height, width, _ = photo.shape
     shape, plane = (height, width, 3), (height, width, 1)
@@ -62,11 +65,13 @@ def sites(photo: mx.array, statistics: HalideStatistics, kind: str, key: mx.arra
     return Halides(mask, mx.where(mask, film, 0))
 
 
-class SitesDeveloper(Developer):
+class SitesEngine(HalideEngine):
     """Develop from halides that `sites` scattered."""
 
-    def _scattered(self, picture: mx.array, key: mx.array, origin: tuple[int, int]) -> Halides:
-        return sites(picture, self._statistics, self._network.config.halides, key, origin)
+    def scattered(
+        self, photo: mx.array, statistics: HalideStatistics, key: mx.array, origin: tuple[int, int]
+    ) -> Halides:
+        return sites(photo, statistics, self.halides, key, origin)
 
 
 class Figures:
@@ -84,7 +89,7 @@ class Figures:
     def add(self, pixels: np.ndarray, photo: np.ndarray | None = None) -> None:
         """Add a picture, and what became of the photo it was developed from."""
         self.densities.append(np.array(density(peaks(mx.array(pixels)))))
-        residuals, means = flat_blocks(pixels)
+        residuals, means = flat_blocks(pixels, FLAT)[:2]
         if len(residuals):
             sigma = residuals.std((1, 2))
             unit = residuals / sigma[:, None, None]
@@ -155,11 +160,11 @@ def main() -> None:
     ]
     for name in arguments.networks:
         config = DevelopConfig(name, strength=arguments.strength)
-        kinds = {"field": Developer, "sites": SitesDeveloper}
+        kinds = {"field": HalideEngine, "sites": SitesEngine}
         if checkpoint.from_pretrained(name).config.way == "absolute":
             del kinds["sites"]
         for scattered, kind in kinds.items():
-            developer = kind(config)
+            developer = Developer(config, engine=kind(config))
             figures = measured(digital, lambda photo, d=developer: d(photo, key=arguments.seed), f"{name}, {scattered}")
             rows.append(figures.row(f"{name}, {scattered}", reference))
     publish("Developed photographs beside film", rows, arguments.json)

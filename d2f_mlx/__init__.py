@@ -8,10 +8,11 @@ d2f.write("film.jpg", film)
 
 from . import backend as backend  # isort: skip  (it puts a fast BLAS under MLX before MLX is loaded)
 
-from . import checkpoint, grain, images, models
+from . import checkpoint, evaluate, film, grain, images, models
 from .checkpoint import from_pretrained
 from .develop import DevelopConfig, Developer, develop
-from .grain import HalideStatistics, density, extrema, halide_image, peaks, scatter, valleys
+from .film import FilmStock, Scanner, stocks
+from .grain import GrainMeasurement, HalideStatistics, density, extrema, halide_image, peaks, scatter, valleys
 from .images import read, write
 from .models import Reconstructor, ReconstructorConfig
 
@@ -20,14 +21,19 @@ __version__ = "0.1.0"
 __all__ = [
     "DevelopConfig",
     "Developer",
+    "FilmStock",
+    "GrainMeasurement",
     "HalideStatistics",
     "Reconstructor",
     "ReconstructorConfig",
+    "Scanner",
     "backend",
     "checkpoint",
     "density",
     "develop",
+    "evaluate",
     "extrema",
+    "film",
     "from_pretrained",
     "grain",
     "halide_image",
@@ -36,6 +42,7 @@ __all__ = [
     "peaks",
     "read",
     "scatter",
+    "stocks",
     "valleys",
     "write",
 ]

@@ -9,8 +9,11 @@ grain's extrema.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -106,21 +109,47 @@ def _check_picture(caller: str, pixels: np.ndarray) -> None:
 
 
 def _processed(
-    caller: str, process: Process, pixels: np.ndarray, size: int, overlap: int, progress: Progress | None
+    caller: str,
+    process: Process,
+    pixels: np.ndarray,
+    size: int,
+    overlap: int,
+    progress: Progress | None,
+    workers: int = 1,
 ) -> Iterator[tuple[Tile, np.ndarray]]:
-    """Run the process over every tile, one at a time."""
+    """Run the process over every tile, in order."""
     _check_picture(caller, pixels)
     height, width = pixels.shape[:2]
     tiles = split(height, width, size, overlap)
     total = -(-height // size) * -(-width // size)
-    for done, tile in enumerate(tiles, 1):
+
+    def done(tile: Tile) -> tuple[Tile, np.ndarray]:
         result = np.asarray(process(read_tile(pixels, tile), tile))
         if result.ndim != 3 or result.shape[:2] != (tile.edge, tile.edge):
             expected = f"({tile.edge}, {tile.edge}, C)"
             raise ValueError(f"{caller} expects process to return shape {expected}, got {result.shape}")
-        yield tile, result
+        return tile, result
+
+    for count, pair in enumerate(_ahead(done, tiles, workers), 1):
+        yield pair
         if progress is not None:
-            progress(done, total)
+            progress(count, total)
+
+
+def _ahead(work: Callable[[Tile], Any], tiles: Iterator[Tile], workers: int) -> Iterator[Any]:
+    """Do the first tile here, so that what is compiled is compiled once, and the others in threads, a few ahead."""
+    if workers == 1:
+        yield from map(work, tiles)
+        return
+    yield work(next(tiles))
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            begun = deque(pool.submit(work, tile) for tile in islice(tiles, workers))
+            while begun:
+                yield begun.popleft().result()
+                begun.extend(pool.submit(work, tile) for tile in islice(tiles, 1))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def map_tiles(
@@ -131,6 +160,7 @@ def map_tiles(
     overlap: int,
     out: np.ndarray | None = None,
     progress: Progress | None = None,
+    workers: int = 1,
 ) -> np.ndarray:
     """Process a picture by tiles and keep each result's inner square.
 
@@ -146,6 +176,7 @@ def map_tiles(
         overlap: at least the process's reach.
         out: where the result goes (a memory map, say); allocated after the first tile where None.
         progress: called with (tiles done, tiles in all).
+        workers: threads that process tiles at once, each with a tile in memory.
 
     Shape: pixels (H, W, C) -> (H, W, C')
 
@@ -154,7 +185,7 @@ def map_tiles(
     """
     if out is not None and np.may_share_memory(out, pixels):
         raise ValueError("map_tiles expects out apart from pixels, got arrays that share memory")
-    for tile, result in _processed("map_tiles", process, pixels, size, overlap, progress):
+    for tile, result in _processed("map_tiles", process, pixels, size, overlap, progress, workers):
         expected = (*pixels.shape[:2], result.shape[2])
         if out is None:
             out = np.empty(expected, result.dtype)

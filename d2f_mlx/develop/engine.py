@@ -1,0 +1,40 @@
+"""What the door asks of an engine."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import mlx.core as mx
+
+
+class Engine(Protocol):
+    """Give one tile of a picture its grain.
+
+    Attributes:
+        tile: Side of the tiles that suit it.
+        largest_tile: Side that it must not pass.
+        align: What tiles' sides and overlaps are multiples of.
+        workers: How many tiles to develop at once.
+    """
+
+    tile: int
+    largest_tile: int
+    align: int
+    workers: int
+
+    def overlap(self, size: tuple[int, int]) -> int:
+        """Return how far beyond a tile it looks, in pixels, in a picture of this height and width."""
+        ...
+
+    def __call__(self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
+        """Develop a tile.
+
+        Args:
+            photo: The tile's pixels. Shape (h, w, 3), float32 in [0, 1]
+            key: The picture's random key.
+            origin: Row and column in the picture of the tile's first pixel; may be negative.
+            size: Height and width of the whole picture.
+
+        Shape: -> (h, w, 3), in [0, 1]
+        """
+        ...

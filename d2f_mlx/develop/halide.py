@@ -1,0 +1,96 @@
+"""The halide engine: halides are scattered over the photo, and a network rebuilds the film between them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import mlx.core as mx
+import numpy as np
+
+from .. import checkpoint
+from ..film import FilmStock, Scanner, film_halides, push
+from ..grain import Halides, HalideStatistics, scatter
+from ..grain.filters import averaged
+from ..models import Reconstructor
+from .config import LARGEST_TILE, DevelopConfig
+from .stochastic import scanned
+
+_DRIFT = 16  # radius, in pixels, of the window over which developing leaves the mean where it was
+_TILES = {"unet": 512, "dianet": 192}  # sides that keep a tile's activations well below a gigabyte
+_LARGEST = {"unet": LARGEST_TILE, "dianet": 1024}  # DIANet's deepest tensor has 1536 values a pixel
+
+
+class HalideEngine:
+    """Scatter a film's halides and rebuild; arguments as for `Developer`."""
+
+    workers = 1  # its matrix products take all cores
+
+    def __init__(
+        self,
+        config: DevelopConfig,
+        *,
+        stock: FilmStock | None = None,
+        scanner: Scanner | None = None,
+        network: Reconstructor | None = None,
+        statistics: HalideStatistics | None = None,
+    ) -> None:
+        if stock is None and config.stock:
+            stock = FilmStock.load(config.stock)
+        if stock is not None and statistics is not None:
+            raise ValueError("develop expects a stock or halide statistics, got both")
+        if stock is None and (config.film_format or config.enlargement != 1 or config.exposure_index):
+            raise ValueError("develop expects a stock with a film_format, an enlargement or an exposure_index")
+        if stock is not None and config.exposure_index:
+            push(stock, config.exposure_index)
+        self._config = config
+        self._network = network or checkpoint.from_pretrained(config.reconstructor)
+        self._scanner = scanner
+        self._stock = stock
+        self._own = statistics or checkpoint.statistics_of(config.reconstructor if network is None else None)
+        self._statistics = lru_cache(maxsize=4)(self._statistics_for)
+        self._rebuild = mx.compile(self._rebuilt, inputs=self._network.state)
+        self.halides = self._network.config.halides
+        kind = self._network.config.network
+        self.tile, self.largest_tile, self.align = _TILES[kind], _LARGEST[kind], self._network.network.multiple
+
+    def overlap(self, size: tuple[int, int]) -> int:
+        """Return the network's reach and that of the local mean."""
+        return self._network.overlap + _DRIFT
+
+    def __call__(self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
+        """Scatter halides over one tile and rebuild it."""
+        halides = self.scattered(photo, self._statistics(max(size)), key, origin)
+        return self._rebuild(photo, halides.mask, halides.image, mx.array(self._config.strength, mx.float32))
+
+    def _statistics_for(self, long_side: int) -> HalideStatistics:
+        if self._stock is None:
+            return self._own
+        config = self._config
+        if self._stock.halides and not (config.film_format or config.enlargement != 1 or config.exposure_index):
+            return self._stock.halides
+        grain = scanned(self._stock, config, self._scanner, long_side, strength=1.0)
+        return film_halides(grain, self._own)
+
+    def scattered(
+        self, photo: mx.array, statistics: HalideStatistics, key: mx.array, origin: tuple[int, int]
+    ) -> Halides:
+        """Scatter halides over one tile."""
+        return scatter(
+            photo,
+            statistics,
+            kind=self.halides,
+            density_scale=self._config.density_scale,
+            key=key,
+            origin=origin,
+        )
+
+    def _rebuilt(self, photo: mx.array, mask: mx.array, image: mx.array, strength: mx.array) -> mx.array:
+        """Rebuild one tile: halides as differences from the photo (residual) or as they are (absolute)."""
+        base = (2 * photo - 1)[None]
+        halides, mask = (2 * image - 1)[None], mask[None]
+        if self._network.config.way == "residual":
+            residual = self._network(mx.where(mask, halides - base, 0), mask, base)
+        else:
+            residual = self._network(mx.where(mask, halides, 0), mask) - base
+        grain = residual - averaged(residual, np.ones(2 * _DRIFT + 1))  # the photo's tones stay its own
+        return mx.clip(photo + strength * grain[0] / 2, 0, 1)

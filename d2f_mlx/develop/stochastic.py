@@ -1,0 +1,66 @@
+"""The stochastic engines: a stock's grain from its figures alone, added in density."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+import mlx.core as mx
+
+from ..backend import on_gpu
+from ..film import DEFAULT, FilmStock, ScannedGrain, Scanner, boolean_grain, pitch_of, push, scanned_grain
+from ..grain.gaussian import unit_grain
+from ..grain.overlay import add_grain
+from .config import LARGEST_TILE, DevelopConfig
+
+_WORKERS = 4
+
+
+class StochasticEngine:
+    """Draw a stock's grain where a tile lies on the film and add it; arguments as for `Developer`."""
+
+    largest_tile, align = LARGEST_TILE, 1
+
+    def __init__(
+        self, config: DevelopConfig, *, stock: FilmStock | None = None, scanner: Scanner | None = None
+    ) -> None:
+        self._config = config
+        self._stock = stock or FilmStock.load(config.stock or DEFAULT)
+        self._scanner = scanner
+        self._grain = lru_cache(maxsize=4)(self._grain_for)
+        self._discs = lru_cache(maxsize=4)(lambda long_side: boolean_grain(self._stock, self._grain(long_side)))
+        self._add = mx.compile(add_grain)
+        if config.exposure_index:
+            push(self._stock, config.exposure_index)
+        # MLX computes elementwise work on one core; on a GPU there is nothing to share out.
+        self.workers = 1 if on_gpu() or config.grain == "boolean" else min(os.cpu_count() or 1, _WORKERS)
+        self.tile = {"gaussian": 1024, "boolean": 512}[config.grain]
+
+    def overlap(self, size: tuple[int, int]) -> int:
+        """Return how far beyond a tile the engine looks: a Gaussian field is known where it is, discs reach over."""
+        return self._discs(max(size)).reach if self._config.grain == "boolean" else 0
+
+    def __call__(self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
+        """Add grain to one tile."""
+        grain = self._grain(max(size))
+        if self._config.grain == "boolean":
+            unit = self._discs(max(size)).unit(photo, key, origin)
+        else:
+            unit = unit_grain(grain.field, key, origin, (photo.shape[0], photo.shape[1]))
+        return self._add(photo, unit, grain.tone)
+
+    def _grain_for(self, long_side: int) -> ScannedGrain:
+        return scanned(self._stock, self._config, self._scanner, long_side, self._config.strength)
+
+
+def scanned(
+    stock: FilmStock, config: DevelopConfig, scanner: Scanner | None, long_side: int, strength: float
+) -> ScannedGrain:
+    """Work out a stock's grain in a picture with a long side of so many pixels."""
+    if config.exposure_index:
+        strength *= push(stock, config.exposure_index)
+    if stock.kind == "scan" and not config.film_format:
+        pitch_um = stock.pitch_um / config.enlargement
+    else:
+        pitch_um = pitch_of((long_side, 1), config.film_format or "135", config.enlargement)
+    return scanned_grain(stock, pitch_um, scanner, strength)
