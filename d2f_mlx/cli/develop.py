@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from .. import images
 from ..develop import DevelopConfig, Developer
+from ..film import Scanner
 from .flags import add_flags, from_flags
 
 _EIGHT_BITS = (".jpg", ".jpeg", ".webp")
@@ -20,11 +21,27 @@ _EIGHT_BITS = (".jpg", ".jpeg", ".webp")
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command's parser."""
+    what = "turn digital photographs into film pictures"
+    add_parser(commands, "develop", what, "Turn digital photographs into film pictures.")
+
+
+def add_parser(
+    commands: argparse._SubParsersAction, name: str, what: str, description: str, **defaults: object
+) -> None:
+    """Add the parser of a command that develops.
+
+    Args:
+        commands: Where it goes.
+        name: The command.
+        what: What it does, in the list of commands.
+        description: What it does, in its own help.
+        defaults: For fields of `DevelopConfig`, in place of their own.
+    """
     parser = commands.add_parser(
-        "develop",
-        help="turn digital photographs into film pictures",
-        description="Turn digital photographs into film pictures. Folders are searched for pictures. EXIF and colour "
-        "profile are kept. A finished picture is skipped, an input never overwritten.",
+        name,
+        help=what,
+        description=f"{description} Folders are searched for pictures. EXIF and colour profile are kept. A finished "
+        "picture is skipped, an input never overwritten.",
     )
     parser.add_argument("photos", nargs="+", metavar="IN", help="picture files, or folders of them")
     parser.add_argument("-o", "--out", required=True, help="a picture file for a single IN, else a folder")
@@ -37,15 +54,16 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100 (default: 95)")
     parser.add_argument("--bits", type=int, choices=(8, 16), help="of PNG and TIFF; the photo's own by default")
     parser.add_argument("--force", action="store_true", help="develop again what is already there")
-    add_flags(parser, DevelopConfig)
-    parser.set_defaults(run=run)
+    for config in (DevelopConfig, Scanner):
+        add_flags(parser, config)
+    parser.set_defaults(run=run, **defaults)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Develop every photo; go on past those that fail, and return 1 if any did."""
     if not arguments.out:
         raise ValueError("develop expects the name of an output, got an empty one")
-    developer = Developer(from_flags(arguments, DevelopConfig))
+    developer = Developer(from_flags(arguments, DevelopConfig), scanner=from_flags(arguments, Scanner))
     jobs, failures = plan(arguments.photos, Path(arguments.out))
     if arguments.bits == 16 and any(out.suffix.lower() in _EIGHT_BITS for _, out in jobs):
         raise ValueError(f"--bits 16 is for PNG and TIFF; {' '.join(_EIGHT_BITS)} hold 8")
@@ -53,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--quality is from 1 to 100, got {arguments.quality}")
     for failure in failures:
         print(f"d2f: {failure}", file=sys.stderr)
-    bar = tqdm(jobs, desc="develop", unit="picture", disable=None)
+    bar = tqdm(jobs, desc=arguments.command, unit="picture", disable=None)
     for photo, out in bar:
         bar.set_postfix_str(photo.name)
         if out.exists() and not arguments.force:

@@ -23,7 +23,9 @@ def add_flags(parser: argparse.ArgumentParser, config: type, leave_out: tuple[st
         if get_origin(kind) is Literal:
             options = {"choices": get_args(kind)}
         default = None if field.default is MISSING else field.default
-        text = f"{helps.get(field.name, '')} (default: {default})".strip().replace("%", "%%")
+        text = helps.get(field.name, "").replace("%", "%%")
+        if default != "":
+            text = f"{text} (default: %(default)s)".strip()  # argparse's own, so that set_defaults shows
         group.add_argument(f"--{field.name.replace('_', '-')}", default=default, help=text, **options)
 
 

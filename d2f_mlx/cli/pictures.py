@@ -1,0 +1,123 @@
+"""What `d2f measure` and `d2f evaluate` share: pictures that can be read, their pitch, and files to be written."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import images
+from ..film import FORMATS, pitch_of
+from ..images.files import _replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PLOTS = (".png", ".pdf", ".svg")
+
+
+class Readable(NamedTuple):
+    """Pictures that can be read, with the upright (height, width) of each; and how many were not."""
+
+    paths: list[Path]
+    sizes: list[tuple[int, int]]
+    failures: int
+
+
+def readable(inputs: list[str], what: str) -> Readable:
+    """Find pictures and decode each once; on stderr report those that fail, and how many have coarse colour.
+
+    Raises: ValueError if none is left.
+    """
+    found: dict[Path, None] = {}
+    problems: list[str] = []
+    for name in inputs:
+        try:
+            found.update(dict.fromkeys(images.find([name])))
+        except images.ImageFileError as error:
+            problems.append(str(error))
+    paths, sizes = [], []
+    for path in tqdm(found, desc=f"read {what}", unit="picture", leave=False, disable=None):
+        try:
+            sizes.append(images.read(path).pixels.shape[:2])
+            paths.append(path)
+        except images.ImageFileError as error:
+            problems.append(str(error))
+    for problem in problems:
+        print(f"d2f: {problem}; skipped", file=sys.stderr)
+    if not paths:
+        raise ValueError(f"no {what} could be read")
+    coarse = sum(images.subsampled(path) for path in paths)
+    if coarse:
+        print(
+            f"d2f: {coarse} of {len(paths)} {what} are JPEG with subsampled colour, "
+            "where the channels' correlation reads high",
+            file=sys.stderr,
+        )
+    return Readable(paths, sizes, len(problems))
+
+
+def add_pitch(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how large a pixel is on the film."""
+    pitch = parser.add_mutually_exclusive_group()
+    pitch.add_argument(
+        "--format",
+        "--film-format",
+        choices=tuple(FORMATS),
+        help="the frame that a scan's long side covers; gives the size of a pixel",
+    )
+    pitch.add_argument("--pitch", type=float, metavar="UM", help="size of a pixel on the film, in micrometres")
+
+
+def pitch_from(arguments: argparse.Namespace, sizes: list[tuple[int, int]]) -> float:
+    """Return the pitch in micrometres that flags ask for, 0 if they ask for none; of a format, scans' median.
+
+    Scans whose pitch differs by more than a fifth are pointed out on stderr.
+
+    Raises: ValueError for a pitch that is not positive.
+    """
+    if arguments.pitch is not None:
+        if not 0 < arguments.pitch < np.inf:
+            raise ValueError(f"--pitch expects micrometres above 0, got {arguments.pitch}")
+        return arguments.pitch
+    if arguments.format is None:
+        return 0.0
+    pitches = [pitch_of(size, arguments.format) for size in sizes]
+    if max(pitches) > 1.2 * min(pitches):
+        print(
+            f"d2f: the scans' pixels differ, from {min(pitches):.1f} to {max(pitches):.1f} um; the median is taken",
+            file=sys.stderr,
+        )
+    return float(np.median(pitches))
+
+
+def check_outputs(json_file: Path | None, plot_file: Path | None) -> None:
+    """Refuse, before any work, files that could not be written."""
+    for file in (json_file, plot_file):
+        if file is not None and (file.is_dir() or not file.resolve().parent.is_dir()):
+            raise ValueError(f"{file}: cannot be written, its folder does not exist or it is a folder itself")
+    if plot_file is not None:
+        if plot_file.suffix.lower() not in PLOTS:
+            raise ValueError(f"{plot_file}: a plot's name ends in one of {' '.join(PLOTS)}")
+        if importlib.util.find_spec("matplotlib") is None:
+            raise ValueError("--plot needs Matplotlib: pip install 'd2f_mlx[plot]'")
+
+
+def write_json(file: Path, values: dict[str, object]) -> None:
+    """Write JSON, a line a field, whole or not at all."""
+    lines = (f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in values.items())
+    text = "{\n" + ",\n".join(lines) + "\n}\n"
+    with _replacing(file) as out:
+        out.write(text.encode())
+
+
+def write_plot(file: Path, figure: Figure) -> None:
+    """Write a figure in the format its suffix names, whole or not at all."""
+    with _replacing(file) as out:
+        figure.savefig(out, format=file.suffix[1:].lower())

@@ -1,0 +1,16 @@
+"""How real developed grain is: measured against real film, with anchors; data sheets and plots of grain."""
+
+from .distance import FIGURES, INDISTINGUISHABLE, Realism, compare
+from .figures import plot_measurement, plot_report
+from .report import Report, realism
+
+__all__ = [
+    "FIGURES",
+    "INDISTINGUISHABLE",
+    "Realism",
+    "Report",
+    "compare",
+    "plot_measurement",
+    "plot_report",
+    "realism",
+]
