@@ -71,6 +71,7 @@ class SitesEngine(HalideEngine):
     def scattered(
         self, photo: mx.array, statistics: HalideStatistics, key: mx.array, origin: tuple[int, int]
     ) -> Halides:
+        """Scatter halides over one tile, site by site."""
         return sites(photo, statistics, self.halides, key, origin)
 
 

@@ -35,6 +35,7 @@ from report import add_json, publish
 
 ENGINES: tuple[Grain, ...] = ("gaussian", "boolean", "halide")
 SHOWN = [*INDISTINGUISHABLE, "residual_divergence"]
+_ROUNDS = 4
 
 
 def halves(paths: Iterable[Path]) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -55,8 +56,7 @@ def denoised(pixels: np.ndarray) -> np.ndarray:
 
 def grained(developer: Developer, pictures: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
     """Develop pictures and round them to 8 bits as scans are."""
-    return (images.from_float(images.to_float(out) if out.dtype != np.float32 else out)
-            for out in (developer(picture, key=index) for index, picture in enumerate(pictures)))  # fmt: skip
+    return (images.from_float(developer(picture, key=index)) for index, picture in enumerate(pictures))
 
 
 def measured(pictures: Iterable[np.ndarray]) -> GrainMeasurement:
@@ -67,25 +67,32 @@ def calibrated(
     stock: FilmStock, film: GrainMeasurement, base: Sequence[np.ndarray], pitch_um: float, grain: Grain
 ) -> tuple[list[np.ndarray], float]:
     """Give pictures a sheet's grain, with the film's lag-1 correlation and mean variance; and the factor it took."""
-    target = float(film.autocorrelation[1].mean()) + 0.02  # what measuring on blocks takes off it
-    low, high = 0.0, 2 * pitch_um
-    for _ in range(20):
-        middle = (low + high) / 2
-        lag = scanned_grain(stock, pitch_um, Scanner(blur=middle)).neighbours.mean()
-        low, high = (middle, high) if lag < target else (low, middle)
-    factor, wanted = 1.0, mean_sigma(film)
-    while True:
+    wanted, lag = mean_sigma(film), float(film.autocorrelation[1].mean())
+    factor = used = 1.0
+    neighbours, out = lag, []
+    for _ in range(_ROUNDS):
+        scanner = Scanner(blur=_matching_blur(stock, pitch_um, neighbours))
         scaled = replace(stock, granularity=factor * stock.granularity)
         out = []
         for index, picture in enumerate(base):
             enlargement = pitch_of(picture.shape[:2], "135") / pitch_um
             config = DevelopConfig(grain=grain, film_format="135", enlargement=enlargement)
-            developer = Developer(config, stock=scaled, scanner=Scanner(blur=low))
-            out.append(images.from_float(developer(picture, key=index)))
-        step = float(np.exp(np.log(wanted / mean_sigma(measured(out))).mean()))
-        if abs(np.log(step)) < 0.02:
-            return out, factor
-        factor *= step
+            out.append(images.from_float(Developer(config, stock=scaled, scanner=scanner)(picture, key=index)))
+        found = measured(out)
+        used = factor
+        factor *= float(np.exp(np.log(wanted / mean_sigma(found)).mean()))
+        neighbours += lag - float(found.autocorrelation[1].mean())
+    return out, used
+
+
+def _matching_blur(stock: FilmStock, pitch_um: float, neighbours: float) -> float:
+    """Find the scanner's spread that gives a stock's grain a correlation between neighbouring pixels."""
+    low, high = 0.0, 2 * pitch_um
+    for _ in range(20):
+        middle = (low + high) / 2
+        found = scanned_grain(stock, pitch_um, Scanner(blur=middle)).neighbours.mean()
+        low, high = (middle, high) if found < neighbours else (low, middle)
+    return low
 
 
 def main() -> None:
@@ -105,7 +112,12 @@ def main() -> None:
         base = [images.to_float(images.read(path).pixels) for path in images.find([arguments.photos])]
     else:
         base = [denoised(pixels) for pixels in right]
-    stock = FilmStock.fit(left, name=Path(arguments.roll).name, film_format=arguments.film_format)
+    engines: Sequence[Grain] = arguments.engines
+    stock = None
+    try:
+        stock = FilmStock.fit(left, name=Path(arguments.roll).name, film_format=arguments.film_format)
+    except ValueError as error:
+        print(f"no fitted rows: {error}")
 
     rows: list[dict[str, object]] = []
 
@@ -116,12 +128,13 @@ def main() -> None:
         rows.append({"": name, **cells, "blocks": found.blocks[0], "all": "yes" if found.indistinguishable else "no"})
 
     add("film, other half", left)
-    for grain in arguments.engines:
+    for grain in engines if stock else ():
         add(f"{grain}, fitted", grained(Developer(DevelopConfig(grain=grain), stock=stock), base))
     if arguments.sheet:
         sheet = FilmStock.load(arguments.sheet)
         pitch_um = pitch_of(images.size(paths[0]), arguments.film_format)
-        for grain in (g for g in arguments.engines if g != "halide"):
+        stochastic: list[Grain] = [grain for grain in engines if grain != "halide"]
+        for grain in stochastic:
             pictures, factor = calibrated(sheet, film, base, pitch_um, grain)
             add(f"{grain}, {sheet.name} x {factor:.2f}", pictures)
     add("without grain", (images.from_float(picture) for picture in base))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+from dataclasses import asdict
 
 import numpy as np
 from tqdm import tqdm
 
 from ..evaluate import plot_report, realism
-from ..grain import FlatBlocks
+from ..grain import STRICT, FlatBlocks
 from .flags import add_flags, from_flags
-from .pictures import add_pitch, check_outputs, pitch_from, readable, write_json, write_plot
+from .pictures import add_outputs, add_pitch, check_apart, check_outputs, pitch_from, readable, write_json, write_plot
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -30,19 +30,20 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--photos", nargs="+", metavar="UNDEVELOPED", help="what was developed, as it was before")
     add_pitch(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them there (.png, .pdf, .svg)")
+    add_outputs(parser, "them")
     add_flags(parser, FlatBlocks)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, **asdict(STRICT))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report on what can be read, and return 1 if anything could not."""
     rule = from_flags(arguments, FlatBlocks)
-    check_outputs(arguments.json, arguments.plot)
+    check_outputs(arguments)
     developed = readable(arguments.developed, "developed pictures")
     film = readable(arguments.against, "film scans")
     photos = readable(arguments.photos, "photos") if arguments.photos else None
+    inputs = [*developed.paths, *film.paths, *(photos.paths if photos else [])]
+    check_apart((arguments.json, arguments.plot), inputs)
     both = {p.resolve() for p in developed.paths} & {p.resolve() for p in film.paths}
     if both:
         print(f"d2f: {len(both)} picture(s) are on both sides: {min(both).name}", file=sys.stderr)

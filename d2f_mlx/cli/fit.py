@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tqdm import tqdm
+
 from .. import images
 from ..film import FORMATS, FilmStock, fit
 
@@ -34,11 +36,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Fit, save, and say how sure it is."""
     if not arguments.out.name:
         raise ValueError(f"fit expects the name of an output, got {str(arguments.out)!r}")
-    out = arguments.out if arguments.out.suffix == ".json" else Path(f"{arguments.out}.json")
+    out = arguments.out if arguments.out.suffix.lower() == ".json" else Path(f"{arguments.out}.json")
     if out.is_dir() or (out.exists() and not arguments.force):
         raise ValueError(f"{out}: is a folder" if out.is_dir() else f"{out}: exists (--force writes over it)")
+    above = next(parent for parent in out.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise ValueError(f"{out}: cannot be written, {above} is not a folder")
     paths = images.find(arguments.scans)
-    stock = fit(paths, name=arguments.name or out.stem, film_format=arguments.film_format)
+    with tqdm(desc="fit", unit="step", leave=False, disable=None) as bar:
+
+        def progress(what: str) -> None:
+            bar.set_postfix_str(what)
+            bar.update()
+
+        stock = fit(paths, name=arguments.name or out.stem, film_format=arguments.film_format, progress=progress)
     out.parent.mkdir(parents=True, exist_ok=True)
     stock.save(out)
     print(describe(stock))

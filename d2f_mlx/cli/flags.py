@@ -11,13 +11,11 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 Config = TypeVar("Config")
 
 
-def add_flags(parser: argparse.ArgumentParser, config: type, leave_out: tuple[str, ...] = ()) -> None:
+def add_flags(parser: argparse.ArgumentParser, config: type) -> None:
     """Add a flag for every field of a dataclass: its type, default and help, the last from the docstring's Args."""
     kinds, helps = get_type_hints(config), _helps(config)
     group = parser.add_argument_group(config.__name__)
     for field in fields(config):
-        if field.name in leave_out:
-            continue
         kind: Any = kinds[field.name]
         options: dict[str, Any] = {"type": kind}
         if get_origin(kind) is Literal:

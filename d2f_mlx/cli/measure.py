@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -11,7 +10,7 @@ from .. import images
 from ..evaluate import plot_measurement, sheet
 from ..grain import FlatBlocks, GrainMeasurement
 from .flags import add_flags, from_flags
-from .pictures import add_pitch, check_outputs, pitch_from, readable, write_json, write_plot
+from .pictures import add_outputs, add_pitch, check_apart, check_outputs, pitch_from, readable, write_json, write_plot
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -24,8 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("scans", nargs="+", metavar="SCAN", help="picture files, or folders of them")
     add_pitch(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them there (.png, .pdf, .svg)")
+    add_outputs(parser, "them")
     add_flags(parser, FlatBlocks)
     parser.set_defaults(run=run)
 
@@ -33,8 +31,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure the scans that can be read, and return 1 if any could not."""
     rule = from_flags(arguments, FlatBlocks)
-    check_outputs(arguments.json, arguments.plot)
+    check_outputs(arguments)
     scans = readable(arguments.scans, "scans")
+    check_apart((arguments.json, arguments.plot), scans.paths)
     pitch_um = pitch_from(arguments, scans.sizes)
     bar = tqdm(scans.paths, desc="measure", unit="scan", leave=False, disable=None)
     measurement = GrainMeasurement.of((images.read(path).pixels for path in bar), pitch_um=pitch_um, rule=rule)

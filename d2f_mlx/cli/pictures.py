@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -97,9 +98,21 @@ def pitch_from(arguments: argparse.Namespace, sizes: list[tuple[int, int]]) -> f
     return float(np.median(pitches))
 
 
-def check_outputs(json_file: Path | None, plot_file: Path | None) -> None:
-    """Refuse, before any work, files that could not be written."""
-    for file in (json_file, plot_file):
+def add_outputs(parser: argparse.ArgumentParser, drawn: str) -> None:
+    """Add the flags that say where figures and a drawing of them go."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help=f"draw {drawn} there (.png, .pdf, .svg)")
+    parser.add_argument("--force", action="store_true", help="write over files that are there")
+
+
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Refuse, before any work, files that could not be written, or are there already."""
+    plot_file = arguments.plot
+    for file in (arguments.json, plot_file):
+        if file is not None and (file.is_dir() or not file.resolve().parent.is_dir()):
+            raise ValueError(f"{file}: cannot be written, its folder does not exist or it is a folder itself")
+        if file is not None and file.exists() and not arguments.force:
+            raise ValueError(f"{file}: exists (--force writes over it)")
         if file is not None and (file.is_dir() or not file.resolve().parent.is_dir()):
             raise ValueError(f"{file}: cannot be written, its folder does not exist or it is a folder itself")
     if plot_file is not None:
@@ -107,6 +120,13 @@ def check_outputs(json_file: Path | None, plot_file: Path | None) -> None:
             raise ValueError(f"{plot_file}: a plot's name ends in one of {' '.join(PLOTS)}")
         if importlib.util.find_spec("matplotlib") is None:
             raise ValueError("--plot needs Matplotlib: pip install 'd2f_mlx[plot]'")
+
+
+def check_apart(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
+    """Refuse to write over a picture that is measured."""
+    both = {file.resolve() for file in outputs if file is not None} & {file.resolve() for file in inputs}
+    if both:
+        raise ValueError(f"{min(both)}: is an input; choose another output")
 
 
 def write_json(file: Path, values: dict[str, object]) -> None:

@@ -78,7 +78,7 @@ def card(stock: FilmStock) -> str:
     def row(name: str, values: Iterable[Any], form: str = "{}") -> str:
         return f"{name:<22}" + "".join(f"{form.format(value):>8}" for value in list(values)[:layers])
 
-    lines = [f"{stock.title} ({stock.name})", f"{stock.maker}: {', '.join(known)}", ""]
+    lines = [f"{stock.title} ({stock.name})", f"{stock.maker or 'fitted'}: {', '.join(known)}", ""]
     lines += [row("base density", stock.base, "{:.2f}"), row("greatest density", stock.curves.max(0), "{:.2f}"), ""]
     lines += [f"granularity x1000 by net density, {aperture}"] + ([row("", "RGB")] if layers == 3 else [])
     for density in (net for net in _NET if net <= stock.grain_density[-1]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import mlx.core as mx
@@ -49,18 +50,24 @@ class Developer:
         if engine is None and self._config.grain == "halide":
             engine = HalideEngine(self._config, stock=stock, scanner=scanner, network=network, statistics=statistics)
         elif engine is None:
+            for name in ("reconstructor", "density_scale"):
+                value = getattr(self._config, name)
+                if value != getattr(DevelopConfig, name):
+                    raise ValueError(f"develop expects grain='halide' for a {name}, got {value!r} with another engine")
             if network is not None or statistics is not None:
                 raise ValueError(
                     f"develop expects grain='halide' for a network or statistics, got {self._config.grain!r}"
                 )
             engine = StochasticEngine(self._config, stock=stock, scanner=scanner)
         self._engine = engine
+        self._streams = [mx.new_stream(mx.default_device()) for _ in range(engine.parallel - 1)]
 
     def __call__(
         self,
         photo: str | Path | np.ndarray | mx.array,
         *,
         key: int | mx.array = 0,
+        origin: tuple[int, int] = (0, 0),
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """Develop one picture; see `develop`."""
@@ -72,9 +79,15 @@ class Developer:
         overlap = -(-engine.overlap(size) // engine.align) * engine.align
         side = min(self._config.tile or engine.tile, engine.largest_tile, max(size))
 
-        def process(tile_pixels: np.ndarray, tile: images.Tile) -> np.ndarray:
-            film = engine(_floats(mx.array(tile_pixels)), words, (tile.top, tile.left), size)
-            return np.array(_TO_TYPE[pixels.dtype.name](film))
+        top, left = (operator.index(place) for place in origin)
+        streams = cycle([mx.default_stream(mx.default_device()), *self._streams])
+
+        def process(tile_pixels: np.ndarray, tile: images.Tile) -> mx.array:
+            with mx.stream(next(streams)):
+                film = engine(_floats(mx.array(tile_pixels)), words, (tile.top + top, tile.left + left), size)
+                film = _TO_TYPE[pixels.dtype.name](film)
+                mx.async_eval(film)
+            return film
 
         return images.map_tiles(
             process,
@@ -82,7 +95,7 @@ class Developer:
             size=-(-side // engine.align) * engine.align,
             overlap=overlap,
             progress=progress,
-            workers=engine.workers,
+            ahead=engine.parallel - 1,
         )
 
 
@@ -132,6 +145,7 @@ def develop(
     density_scale: float = DevelopConfig.density_scale,
     strength: float = DevelopConfig.strength,
     key: int | mx.array = 0,
+    origin: tuple[int, int] = (0, 0),
     tile: int = DevelopConfig.tile,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
@@ -140,7 +154,8 @@ def develop(
     Three engines. "halide": halides with the film's statistics are scattered over the photo and a network
     rebuilds the film picture between them. "gaussian": a random field with the stock's spectrum, channel
     correlation and granularity is added in density; fast, and exact in those figures. "boolean": the grains of
-    the stock's layers one by one (Newson et al. 2017), to the same granularity; slow.
+    the stock's layers one by one (Newson et al. 2017), to the same granularity; slow. Where its grains are too small
+    against the pixels to tell, it is the gaussian engine.
 
     Colour stays the photo's own: the mean over a few dozen pixels hardly moves but where grain is clipped at black and
     white. Works by tiles, in memory that does not grow beyond the pictures themselves; on one device, the result
@@ -162,6 +177,8 @@ def develop(
             scattered field and the less from the network; far below 1 grain turns into blotches.
         strength: How far to go from the photo (0) to the film (1); up to 4 exaggerates.
         key: Seed or random key; the same one gives the same grain.
+        origin: Row and column of the photo's first pixel in the picture that it was cut from: with the same key and
+            pitch (``film_format``, ``enlargement``) a crop has the picture's grain.
         tile: Side of the tiles in pixels; 0 chooses.
         progress: Called with (tiles done, tiles in all).
 
@@ -182,4 +199,4 @@ def develop(
         tile=tile,
     )
     developer = Developer(config, stock=film, scanner=scanner, network=network, statistics=statistics)
-    return developer(photo, key=key, progress=progress)
+    return developer(photo, key=key, origin=origin, progress=progress)

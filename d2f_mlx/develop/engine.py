@@ -14,13 +14,13 @@ class Engine(Protocol):
         tile: Side of the tiles that suit it.
         largest_tile: Side that it must not pass.
         align: What tiles' sides and overlaps are multiples of.
-        workers: How many tiles to develop at once.
+        parallel: How many tiles to compute at once.
     """
 
     tile: int
     largest_tile: int
     align: int
-    workers: int
+    parallel: int
 
     def overlap(self, size: tuple[int, int]) -> int:
         """Return how far beyond a tile it looks, in pixels, in a picture of this height and width."""

@@ -11,6 +11,7 @@ from .. import checkpoint
 from ..film import FilmStock, Scanner, film_halides, push
 from ..grain import Halides, HalideStatistics, scatter
 from ..grain.filters import averaged
+from ..grain.halide import Kind
 from ..models import Reconstructor
 from .config import LARGEST_TILE, DevelopConfig
 from .stochastic import scanned
@@ -23,7 +24,7 @@ _LARGEST = {"unet": LARGEST_TILE, "dianet": 1024}  # DIANet's deepest tensor has
 class HalideEngine:
     """Scatter a film's halides and rebuild; arguments as for `Developer`."""
 
-    workers = 1  # its matrix products take all cores
+    parallel = 1  # its matrix products take all cores
 
     def __init__(
         self,
@@ -40,6 +41,8 @@ class HalideEngine:
             raise ValueError("develop expects a stock or halide statistics, got both")
         if stock is None and (config.film_format or config.enlargement != 1 or config.exposure_index):
             raise ValueError("develop expects a stock with a film_format, an enlargement or an exposure_index")
+        if stock is None and scanner not in (None, Scanner()):
+            raise ValueError("develop expects a stock with a scanner of one's own, got none")
         if stock is not None and config.exposure_index:
             push(stock, config.exposure_index)
         self._config = config
@@ -49,7 +52,7 @@ class HalideEngine:
         self._own = statistics or checkpoint.statistics_of(config.reconstructor if network is None else None)
         self._statistics = lru_cache(maxsize=4)(self._statistics_for)
         self._rebuild = mx.compile(self._rebuilt, inputs=self._network.state)
-        self.halides = self._network.config.halides
+        self.halides: Kind = self._network.config.halides
         kind = self._network.config.network
         self.tile, self.largest_tile, self.align = _TILES[kind], _LARGEST[kind], self._network.network.multiple
 

@@ -8,12 +8,12 @@ from functools import lru_cache
 import mlx.core as mx
 
 from ..backend import on_gpu
-from ..film import DEFAULT, FilmStock, ScannedGrain, Scanner, boolean_grain, pitch_of, push, scanned_grain
+from ..film import DEFAULT, BooleanGrain, FilmStock, ScannedGrain, Scanner, boolean_grain, pitch_of, push, scanned_grain
 from ..grain.gaussian import unit_grain
 from ..grain.overlay import add_grain
 from .config import LARGEST_TILE, DevelopConfig
 
-_WORKERS = 4
+_MOST_PARALLEL = 4
 
 
 class StochasticEngine:
@@ -27,27 +27,34 @@ class StochasticEngine:
         self._config = config
         self._stock = stock or FilmStock.load(config.stock or DEFAULT)
         self._scanner = scanner
+        if self._stock.kind == "scan" and scanner not in (None, Scanner()):
+            raise ValueError(f"{self._stock.name} was fitted to scans and has its scanner in it: it takes no other")
         self._grain = lru_cache(maxsize=4)(self._grain_for)
-        self._discs = lru_cache(maxsize=4)(lambda long_side: boolean_grain(self._stock, self._grain(long_side)))
+        self._discs = lru_cache(maxsize=4)(self._discs_for)
         self._add = mx.compile(add_grain)
         if config.exposure_index:
             push(self._stock, config.exposure_index)
         # MLX computes elementwise work on one core; on a GPU there is nothing to share out.
-        self.workers = 1 if on_gpu() or config.grain == "boolean" else min(os.cpu_count() or 1, _WORKERS)
+        self.parallel = 1 if on_gpu() or config.grain == "boolean" else min(os.cpu_count() or 1, _MOST_PARALLEL)
         self.tile = {"gaussian": 1024, "boolean": 512}[config.grain]
 
     def overlap(self, size: tuple[int, int]) -> int:
         """Return how far beyond a tile the engine looks: a Gaussian field is known where it is, discs reach over."""
-        return self._discs(max(size)).reach if self._config.grain == "boolean" else 0
+        discs = self._discs(max(size))
+        return discs.reach if discs else 0
 
     def __call__(self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
         """Add grain to one tile."""
         grain = self._grain(max(size))
-        if self._config.grain == "boolean":
-            unit = self._discs(max(size)).unit(photo, key, origin)
+        discs = self._discs(max(size))
+        if discs:
+            unit = discs.unit(photo, key, origin)
         else:
             unit = unit_grain(grain.field, key, origin, (photo.shape[0], photo.shape[1]))
         return self._add(photo, unit, grain.tone)
+
+    def _discs_for(self, long_side: int) -> BooleanGrain | None:
+        return boolean_grain(self._stock, self._grain(long_side)) if self._config.grain == "boolean" else None
 
     def _grain_for(self, long_side: int) -> ScannedGrain:
         return scanned(self._stock, self._config, self._scanner, long_side, self._config.strength)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..grain import FlatBlocks, GrainMeasurement
+from ..grain import STRICT, FlatBlocks, GrainMeasurement
 from .anchors import Picture, halves, noises, pixels_of, plain_patches
 from .distance import FEWEST_BLOCKS, FEWEST_IN_BAND, FIGURES, INDISTINGUISHABLE, Realism, compare
 
@@ -81,7 +81,7 @@ def realism(
     photos: Iterable[Picture] | None = None,
     *,
     rolls: Sequence[object] | None = None,
-    rule: FlatBlocks | None = None,
+    rule: FlatBlocks = STRICT,
     pitch_um: float = 0.0,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
@@ -105,7 +105,6 @@ def realism(
 
     Raises: ValueError that names the side that has too few flat blocks, or no picture.
     """
-    rule = rule or FlatBlocks()
     developed, film = list(developed), list(film)
     photos = None if photos is None else list(photos)
     for name, side in (("developed pictures", developed), ("film scans", film), ("photos", photos)):
@@ -132,8 +131,11 @@ def realism(
     except ValueError as error:
         notes.append(f"no floor: one side of the film has too few flat blocks ({error})")
     if photos is not None:
-        measurements[CEILING] = measure(CEILING, photos)
-        rows[CEILING] = compare(measurements[CEILING], reference)
+        try:
+            measurements[CEILING] = measure(CEILING, photos)
+            rows[CEILING] = compare(measurements[CEILING], reference)
+        except ValueError as error:
+            notes.append(f"no ceiling: the photographs have too few flat blocks ({error})")
     for name, add in noises(reference, rule.size).items():
         grounds = plain_patches(reference) if photos is None else map(pixels_of, photos)
         measurements[name] = measure(name, add(grounds))

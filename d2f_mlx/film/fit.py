@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ import numpy as np
 from .. import images
 from ..grain import STRICT, FlatBlocks, HalideStatistics
 from ..grain.gaussian import unit_grain
-from ..grain.measure import BANDS, GrainMeasurement
+from ..grain.measure import BANDS, RESIDUAL_REACH, GrainMeasurement
 from ..grain.overlay import add_grain, density_sigma, scan_density
 from .scan import pitch_of, scanned_grain
 from .stock import FilmStock
@@ -25,10 +25,12 @@ _FEWEST_BANDS = 3
 _FEWEST_SCANS = 3  # that a scan can be judged against
 _OUTLIER = 4.0  # median absolute deviations of log sigma that a scan may lie from the others,
 _LEAST_OUTLIER = np.log(1.75)  # and this factor at least
+_ROUNDING = 1 / 12  # variance that whole levels have
 _ROUNDS = 3
 _KURTOSIS = 24.0  # of a unit of tail, to first order
 _LIGHTEST, _HEAVIEST = -0.01, 0.08  # n + h (n^3 - 3 n) rises to 5.9 deviations at least
 _LOW = 0.2  # cycles a pixel
+_GREY = 1e-4  # below 1, a correlation of channels that are one: a black-and-white scan
 _CORNER = 0.71  # beyond the highest frequency of a square lattice
 _PLAIN_ROWS, _PLAIN_COLUMNS, _LEAST_COLUMNS = 128, 2**14, 256  # of the plain fields a fit is checked on
 _CENTRES = (np.arange(BANDS) + 0.5) / BANDS
@@ -44,6 +46,7 @@ class Scans:
         notes: What makes the result less sure, a line each.
         measurement: What the used ones measure.
         pitch_um: Their pixel pitch on the film.
+        dtype: Of the pixels; the coarser one if there are both.
     """
 
     used: tuple[np.ndarray | Path, ...]
@@ -51,6 +54,17 @@ class Scans:
     notes: tuple[str, ...]
     measurement: GrainMeasurement
     pitch_um: float
+    dtype: np.dtype
+
+    @property
+    def bands(self) -> np.ndarray:
+        """Which bands of brightness have blocks enough in every channel."""
+        return np.asarray((self.measurement.band_blocks >= _FEWEST_IN_BAND).all(1))
+
+    @property
+    def enough(self) -> bool:
+        """Whether a stock can be fitted."""
+        return self.measurement.blocks >= FEWEST_BLOCKS and int(self.bands.sum()) >= _FEWEST_BANDS
 
 
 def fit(
@@ -58,14 +72,16 @@ def fit(
     *,
     name: str,
     film_format: str = "135",
-    rule: FlatBlocks = STRICT,
+    rule: FlatBlocks | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> FilmStock:
     """Measure a stock from scans of it (positives as a lab gives them): granularity, spectrum, correlation, halides.
 
     Only flat areas count. Granularity by density is the root mean variance in bands of brightness; the channels'
-    correlation is split into three independent fields, each with its own spectrum. What measuring itself takes away
-    (a plane from each block, the rounding to 8 bits) is put back: grain is synthesised, measured in the same way, and
-    the stock corrected until the scans' own figures come back.
+    correlation is split into three independent fields, each with its own spectrum; scans of three equal channels give a
+    black-and-white stock, of one field. What measuring itself takes away (a plane from each block, the rounding to
+    whole levels) is put back: grain is synthesised, measured in the same way, and the stock corrected until the scans'
+    own figures come back.
 
     Files that cannot be read, hold no flat areas, or whose grain differs from the others' at the same brightness by a
     factor of 1.75 or more (and by more than most do) are left out and named in ``report``.
@@ -74,56 +90,80 @@ def fit(
         scans: Files or decoded pictures, uint8 or uint16 (H, W, 3).
         name: What to call the stock.
         film_format: The frame that a scan's long side covers; gives the pixel pitch.
-        rule: What counts as flat.
+        rule: What counts as flat; by default `grain.STRICT`, and where that leaves too little, `FlatBlocks` as it is.
+        progress: Told what is being done.
 
     Raises: ValueError if too little is left: fewer than 200 flat blocks, or than 3 bands of brightness with 30 each.
     """
-    found = survey(scans, film_format=film_format, rule=rule)
+    if not name:
+        raise ValueError("a fit expects a name for the stock, got an empty one")
+    found = survey(scans, film_format=film_format, rule=rule or STRICT, progress=progress)
+    if rule is None and not found.enough:
+        rule = FlatBlocks()
+        found = survey(scans, film_format=film_format, rule=rule, progress=progress)
+        found = replace(found, notes=(*found.notes, "few areas are quite flat, so some texture may count as grain"))
+    rule = rule or STRICT
     film = found.measurement
-    known = film.band_blocks >= _FEWEST_IN_BAND
-    bands = known.all(1)
-    if film.blocks < FEWEST_BLOCKS or bands.sum() < _FEWEST_BANDS:
+    if not found.enough:
         raise ValueError(
             f"a fit expects at least {FEWEST_BLOCKS} flat blocks, and {_FEWEST_BANDS} bands of brightness with "
-            f"{_FEWEST_IN_BAND} each, got {film.blocks} and {bands.sum()} from {len(found.used)} scan(s): "
+            f"{_FEWEST_IN_BAND} each, got {film.blocks} and {found.bands.sum()} from {len(found.used)} scan(s): "
             "add scans with sky, walls or other plain areas, dark and bright"
         )
+    known = film.band_blocks >= _FEWEST_IN_BAND
     sigma = _filled(film.sigma, known)
     shares = film.band_blocks.mean(1) / film.blocks
     correlation, spectrum, tail = film.correlation, film.cross_spectrum, np.zeros(3)
     stock = _stock(found, name, sigma, correlation, spectrum, tail)
     for _ in range(_ROUNDS):
-        back = _measured(stock, shares, rule)
+        _tell(progress, "synthesise and measure")
+        back = _measured(stock, shares, rule, found.dtype)
         sigma = _filled(sigma * film.sigma / back.sigma, known & np.isfinite(back.sigma))
         correlation = correlation + (film.correlation - back.correlation)
         spectrum = spectrum + (film.cross_spectrum - back.cross_spectrum)
         tail = (tail + (film.kurtosis - back.kurtosis) / _KURTOSIS).clip(_LIGHTEST, _HEAVIEST)
         stock = _stock(found, name, sigma, correlation, spectrum, tail)
     halides = None
+    _tell(progress, "halides")
     try:
         halides = HalideStatistics.measure(_pixels(scan) for scan in found.used)
     except ValueError as error:
         found = replace(found, notes=(*found.notes, f"its halides stay unknown: {error}"))
-    return replace(stock, halides=halides, report=_report(found, sigma))
+    return replace(stock, halides=halides, report=_report(found))
 
 
-def survey(scans: Sequence[str | Path | np.ndarray], *, film_format: str = "135", rule: FlatBlocks = STRICT) -> Scans:
+def _tell(progress: Callable[[str], None] | None, what: str) -> None:
+    if progress:
+        progress(what)
+
+
+def survey(
+    scans: Sequence[str | Path | np.ndarray],
+    *,
+    film_format: str = "135",
+    rule: FlatBlocks = STRICT,
+    progress: Callable[[str], None] | None = None,
+) -> Scans:
     """Measure scans, leaving out those that cannot be used or do not belong; see `fit`.
 
-    Raises: ValueError if none is left.
+    Raises: ValueError if none is left, for an unknown format, or for a single name in place of a list.
     """
+    if isinstance(scans, str | Path):
+        raise ValueError(f"a fit expects a list of scans, got {str(scans)!r} (images.find lists a folder's)")
+    pitch_of((1, 1), film_format)  # refuses an unknown format before any work
     kept: list[_Scan] = []
     skipped: list[str] = []
     for index, scan in enumerate(scans):
         scan = Path(scan) if isinstance(scan, str) else scan
         label = scan.name if isinstance(scan, Path) else f"scan {index + 1}"
+        _tell(progress, label)
         try:
             pixels = _pixels(scan)
             alone = GrainMeasurement.of([pixels], rule=rule)
         except ValueError as error:
             skipped.append(f"{label}: {error}")
         else:
-            kept.append(_Scan(scan, label, alone, pitch_of(pixels.shape[:2], film_format)))
+            kept.append(_Scan(scan, label, alone, pitch_of(pixels.shape[:2], film_format), pixels.dtype))
     levels = _levels([scan.alone for scan in kept])
     inside = _belong(levels)
     for index in np.flatnonzero(~inside):
@@ -142,8 +182,10 @@ def survey(scans: Sequence[str | Path | np.ndarray], *, film_format: str = "135"
             f"scans differ in pitch, from {min(pitches):.1f} to {max(pitches):.1f} um a pixel; the median counts"
         )
     pitch_um = float(np.median(pitches))
+    _tell(progress, "all together")
     measurement = GrainMeasurement.of((_pixels(scan) for scan in used), pitch_um=pitch_um, rule=rule)
-    return Scans(used, tuple(skipped), tuple(notes), measurement, pitch_um)
+    dtype = min((scan.dtype for scan in kept), key=lambda dtype: dtype.itemsize)
+    return Scans(used, tuple(skipped), tuple(notes), measurement, pitch_um, dtype)
 
 
 class _Scan(NamedTuple):
@@ -151,6 +193,7 @@ class _Scan(NamedTuple):
     label: str
     alone: GrainMeasurement
     pitch_um: float
+    dtype: np.dtype
 
 
 def _pixels(scan: np.ndarray | Path) -> np.ndarray:
@@ -161,21 +204,22 @@ def _pixels(scan: np.ndarray | Path) -> np.ndarray:
 
 
 def _levels(alone: Sequence[GrainMeasurement]) -> np.ndarray:
-    """Say how much grain each scan has against the others: log ratios, band by band, as grain varies with brightness.
+    """Say how much grain each scan has against the others: log ratios, about a median of 0.
 
-    Bands that few scans have are compared with their neighbours. A scan of which no band is known passes for usual.
+    A scan's blocks are compared with what is usual in their bands of brightness, as grain varies with it; bands that
+    few scans have count like their neighbours.
     """
     if not alone:
         return np.zeros(0)
     log = np.log(np.stack([m.sigma for m in alone]))
-    weight = np.stack([m.band_blocks for m in alone]) * np.isfinite(log)
-    common = (weight > 0).sum(0) >= _FEWEST_SCANS
+    common = np.isfinite(log).sum(0) >= _FEWEST_SCANS
     usual = np.ma.median(np.ma.masked_invalid(log), axis=0).filled(0)
     usual = _filled(usual, common) if common.any(0).all() else np.zeros_like(usual)
-    total, blocks = (weight * np.where(weight > 0, log - usual, 0)).sum((1, 2)), weight.sum((1, 2))
-    levels = np.where(blocks > 0, total / blocks.clip(1), np.nan)
-    levels -= np.median(levels[blocks > 0]) if blocks.any() else 0
-    return np.nan_to_num(levels)
+    step = np.arange(-RESIDUAL_REACH, RESIDUAL_REACH + 1)
+    found = np.stack([m.residual @ step**2 for m in alone]) + _ROUNDING
+    expected = np.stack([(m.band_blocks / m.blocks * np.exp(2 * usual)).sum(0) for m in alone]) + _ROUNDING
+    levels = (np.log(found / expected) / 2).mean(1)
+    return levels - np.median(levels)
 
 
 def _belong(levels: np.ndarray) -> np.ndarray:
@@ -199,7 +243,8 @@ def _stock(
     found: Scans, name: str, sigma: np.ndarray, correlation: np.ndarray, spectrum: np.ndarray, tail: np.ndarray
 ) -> FilmStock:
     """Put a stock together from display figures: sigma (BANDS, 3) in levels, and per-pixel spectra (K, 3, 3)."""
-    mixing, modes = _modes(correlation, spectrum, found.measurement.frequency)
+    grey = bool(found.measurement.correlation.min() > 1 - _GREY)
+    mixing, modes = (_one_mode if grey else _modes)(correlation, spectrum, found.measurement.frequency)
     frequency = np.concatenate([[0], found.measurement.frequency, [_CORNER]]) * (1000 / found.pitch_um)
     modes = np.concatenate([modes[:1], modes, modes[-1:]])
     density = scan_density(_CENTRES)[::-1]
@@ -211,7 +256,7 @@ def _stock(
         iso=None,
         kind="scan",
         medium="photo",
-        black_and_white=False,
+        black_and_white=grey,
         log_exposure=np.linspace(-3, 0, 2),
         curves=np.repeat([[3.0], [0.0]], 3, 1),
         base=np.zeros(3),
@@ -246,6 +291,12 @@ def _modes(correlation: np.ndarray, spectrum: np.ndarray, frequency: np.ndarray)
     return mixing, np.einsum("mc,kcd,md->km", unmix, spectrum, unmix).clip(1e-4)
 
 
+def _one_mode(_: np.ndarray, spectrum: np.ndarray, __: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give all channels one field; arguments and shapes as for `_modes`."""
+    mean = np.einsum("kcc->k", spectrum)[:, None] / 3
+    return np.repeat([[1.0, 0.0, 0.0]], 3, 0), np.repeat(mean.clip(1e-4), 3, 1)
+
+
 _MEASURED = ("granularity", "spectrum", "correlation")
 
 
@@ -256,33 +307,31 @@ def _power(frequency: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
     return 2 * np.pi * ((high - low) / 6 * (low * (2 * first + last) + high * (first + 2 * last))).sum(0)
 
 
-def _measured(stock: FilmStock, shares: np.ndarray, rule: FlatBlocks) -> GrainMeasurement:
+def _measured(stock: FilmStock, shares: np.ndarray, rule: FlatBlocks, dtype: np.dtype) -> GrainMeasurement:
     """Synthesise a stock's grain on plain fields and measure it as the scans were.
 
     Args:
         stock: The stock.
         shares: Of the scans' flat areas in each band of brightness, so that what varies with it is weighted alike.
         rule: What counts as flat.
+        dtype: The scans', to whose levels the fields are rounded.
     """
     grain = scanned_grain(stock, stock.pitch_um)
     widths = [_LEAST_COLUMNS + int(share * _PLAIN_COLUMNS) // 64 * 64 for share in shares]
-    unit = unit_grain(grain.field, mx.random.key(0), (0, 0), (_PLAIN_ROWS, sum(widths)))
+    unit = unit_grain(grain.field, mx.random.key(0), (0, 0), (max(_PLAIN_ROWS, 4 * rule.size), sum(widths)))
     levels = mx.array(np.repeat(_CENTRES, widths), mx.float32)[None, :, None]
-    film = mx.round(add_grain(mx.broadcast_to(levels, unit.shape), unit, grain.tone) * 255).astype(mx.uint8)
-    fields = np.split(np.array(film), np.cumsum(widths)[:-1], 1)
+    film = images.from_float(np.array(add_grain(mx.broadcast_to(levels, unit.shape), unit, grain.tone)), dtype)
+    fields = np.split(film, np.cumsum(widths)[:-1], 1)
     return GrainMeasurement.of(fields, pitch_um=stock.pitch_um, rule=rule)
 
 
-def _report(found: Scans, sigma: np.ndarray) -> dict[str, object]:
-    """Say how sure a fit is; sigma's interval is the scans', with what measuring takes away put back as in sigma."""
-    raw = found.measurement
-    factor = sigma / raw.sigma
-    film = replace(raw, sigma=factor * raw.sigma, sigma_low=factor * raw.sigma_low, sigma_high=factor * raw.sigma_high)
-    plain = film.as_dict()
+def _report(found: Scans) -> dict[str, object]:
+    """Say how sure a fit is, in figures as measured on the scans."""
+    film = found.measurement.as_dict()
     names = {"pictures": "pictures", "blocks": "blocks", "blocks by brightness": "band_blocks", "kurtosis": "kurtosis"}
     names |= {"sigma": "sigma", "sigma low": "sigma_low", "sigma high": "sigma_high"}
     return {
-        **{name: plain[key] for name, key in names.items()},
+        **{name: film[key] for name, key in names.items()},
         "skipped": list(found.skipped),
         "notes": list(found.notes),
     }

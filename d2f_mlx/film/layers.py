@@ -25,6 +25,8 @@ from .scan import ScannedGrain
 from .stock import FilmStock
 
 _LEAST_RADIUS = 0.25  # of a scan's pixel, where a stock says nothing of its grains
+_FINEST = 0.1  # of a pixel: the least radius for which grains are drawn one by one
+_MOST_ZOOM = 16  # that the Boolean model takes
 _SHADES = 257
 _LEAST, _MOST = 0.02, 0.98  # coverage
 _GREY = 0.82  # coverage at a density of 0.75
@@ -71,7 +73,7 @@ class BooleanGrain:
     def reach(self) -> int:
         """How many output pixels beside a tile its inside depends on."""
         reaches = (boolean_reach(r.radius, r.radius_sigma, blur=r.blur, zoom=self.zoom) for r in self.layers)
-        return int(np.ceil((max(reaches) - 3) * self.zoom))
+        return int(np.ceil((max(reaches) + 1) * self.zoom)) + 2
 
     def unit(self, photo: mx.array, key: mx.array, origin: tuple[int, int]) -> mx.array:
         """Draw a tile's grain, of mean 0 and variance 1 in every channel.
@@ -139,17 +141,29 @@ class BooleanGrain:
         return reduce(add, (mx.take(film, mx.array(under[:, k]), axis=axis) * weights[..., k] for k in range(width)))
 
 
-def boolean_grain(stock: FilmStock, grain: ScannedGrain) -> BooleanGrain:
+def boolean_grain(stock: FilmStock, grain: ScannedGrain) -> BooleanGrain | None:
     """Set a stock's layers up for a scan.
 
     The radii are the stock's; for a stock fitted to scans, which are too coarse to show grains, a quarter of
     the scans' pixel. Each window is as wide as gives neighbouring pixels the correlation of the stock's spectrum in
     mid grey; the denser film is, the finer its gaps, so that in highlights of a negative it is a little less.
+
+    None where so many grains lie in a pixel (radii below a tenth of it) that nothing is left to tell the sum
+    of them from a Gaussian field: `grain.unit_grain` is the closed-form limit then.
+
+    Raises: ValueError for pixels finer than a sixteenth of the film's.
     """
     film_um = stock.pitch_um or BASE_UM
     zoom = film_um / grain.pitch_um
+    if zoom > _MOST_ZOOM:
+        raise ValueError(
+            f"boolean grain expects pixels of {film_um / _MOST_ZOOM:.2f} um or more on {stock.name}, got "
+            f"{grain.pitch_um:.2f}: a smaller enlargement, or the gaussian engine"
+        )
     used = grain.field.kernels.shape[0]
     radii = np.full(3, _LEAST_RADIUS * film_um) if stock.radius_um is None else stock.radius_um
+    if radii[:used].max() < _FINEST * grain.pitch_um:
+        return None
     spreads = np.zeros(3) if stock.radius_sigma_um is None else stock.radius_sigma_um
     layers = []
     for radius_um, spread_um, neighbour in zip(radii[:used], spreads[:used], grain.neighbours, strict=True):

@@ -32,7 +32,7 @@ FORMATS = {  # long side of the picture on the film, mm
     "super8": 5.8,
 }
 """Film formats and the long side of a frame in millimetres (ISO 1007, ISO 732 and SMPTE camera apertures)."""
-DEFAULT = "kodak-portra-400"
+DEFAULT = "kodak-vision3-250d"
 """The stock that is used where none is named."""
 _TYPICAL = 0.75  # net density at which the channels' correlation is taken; it hardly depends on it
 _PUSH = 0.27  # log of granularity by log of exposure index
@@ -180,22 +180,21 @@ def scanned_grain(
     )
     layers = stock.mixing[:, used] * np.sqrt(through_pixel / through_aperture)
     crosstalk = 0.0 if fitted else scanner.crosstalk
-    share = (1 - crosstalk) * np.eye(
-        3
-    ) + crosstalk / 3  # of each layer's density in each channel; neutral stays neutral
+    # What each channel takes of each layer's density: neutral stays neutral.
+    share = (1 - crosstalk) * np.eye(3) + crosstalk / 3
 
     def channels(density: np.ndarray) -> np.ndarray:
         """Give what each channel takes of each field at densities, (N, 3, M)."""
         sigma = np.stack([stock.sigma(density, c) for c in range(3)], -1)
-        return strength * np.einsum("ck,nk,km->ncm", share, sigma, layers)
+        return np.einsum("ck,nk,km->ncm", share, sigma, layers)
 
     mixing = channels(np.array([_TYPICAL]))[0]
-    mixing = mixing / np.linalg.norm(mixing, axis=1, keepdims=True).clip(1e-12)
+    mixing = mixing / np.linalg.norm(mixing, axis=1, keepdims=True)
     field = design_field(*shape, mixing, pitch_um=pitch_um, seen_um=seen, blur_um=blur_um, tail=stock.tail)
     tone = tabulate(
         lambda display: film_density(stock, display, scanner),
         lambda density: film_display(stock, density, scanner),
-        lambda density: np.linalg.norm(channels(density), axis=2),
+        lambda density: strength * np.linalg.norm(channels(density), axis=2),
     )
     seen_as = {"pitch_um": pitch_um, "seen_um": seen, "blur_um": blur_um}
     mean = (stock.spectrum[:, used] * (mixing**2).mean(0)).sum(1, keepdims=True)

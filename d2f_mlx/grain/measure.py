@@ -163,7 +163,8 @@ class _Tally:
         square = unit * unit
         lines = unit.reshape(count, channels, size, size)
         self._sum("cross", np.array(cross_spectrum(lines.transpose(0, 2, 3, 1))) * count)
-        self._sum("correlation", (unit @ unit.transpose(0, 2, 1)).sum(0, dtype=np.float64) / size**2)
+        pooled = unit.transpose(1, 0, 2).reshape(channels, -1)
+        self._sum("correlation", pooled @ pooled.T / size**2)
         self._sum("fourth", np.einsum("nck,nck->c", square, square) / size**2)
         for axis in (2, 3):
             rows = np.moveaxis(lines, [1, axis], [0, 3]).reshape(channels, -1, size)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -115,41 +114,25 @@ def _processed(
     size: int,
     overlap: int,
     progress: Progress | None,
-    workers: int = 1,
+    ahead: int = 0,
 ) -> Iterator[tuple[Tile, np.ndarray]]:
     """Run the process over every tile, in order."""
     _check_picture(caller, pixels)
     height, width = pixels.shape[:2]
     tiles = split(height, width, size, overlap)
     total = -(-height // size) * -(-width // size)
-
-    def done(tile: Tile) -> tuple[Tile, np.ndarray]:
-        result = np.asarray(process(read_tile(pixels, tile), tile))
+    begun = ((tile, process(read_tile(pixels, tile), tile)) for tile in tiles)
+    waiting = deque(islice(begun, ahead))
+    for done in range(1, total + 1):
+        waiting.extend(islice(begun, 1))
+        tile, lazy = waiting.popleft()
+        result = np.asarray(lazy)
         if result.ndim != 3 or result.shape[:2] != (tile.edge, tile.edge):
             expected = f"({tile.edge}, {tile.edge}, C)"
             raise ValueError(f"{caller} expects process to return shape {expected}, got {result.shape}")
-        return tile, result
-
-    for count, pair in enumerate(_ahead(done, tiles, workers), 1):
-        yield pair
+        yield tile, result
         if progress is not None:
-            progress(count, total)
-
-
-def _ahead(work: Callable[[Tile], Any], tiles: Iterator[Tile], workers: int) -> Iterator[Any]:
-    """Do the first tile here, so that what is compiled is compiled once, and the others in threads, a few ahead."""
-    if workers == 1:
-        yield from map(work, tiles)
-        return
-    yield work(next(tiles))
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            begun = deque(pool.submit(work, tile) for tile in islice(tiles, workers))
-            while begun:
-                yield begun.popleft().result()
-                begun.extend(pool.submit(work, tile) for tile in islice(tiles, 1))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            progress(done, total)
 
 
 def map_tiles(
@@ -160,7 +143,7 @@ def map_tiles(
     overlap: int,
     out: np.ndarray | None = None,
     progress: Progress | None = None,
-    workers: int = 1,
+    ahead: int = 0,
 ) -> np.ndarray:
     """Process a picture by tiles and keep each result's inner square.
 
@@ -176,7 +159,8 @@ def map_tiles(
         overlap: at least the process's reach.
         out: where the result goes (a memory map, say); allocated after the first tile where None.
         progress: called with (tiles done, tiles in all).
-        workers: threads that process tiles at once, each with a tile in memory.
+        ahead: how many results may wait while the next tiles are begun; for a process that returns MLX arrays which
+            are still being computed.
 
     Shape: pixels (H, W, C) -> (H, W, C')
 
@@ -185,7 +169,7 @@ def map_tiles(
     """
     if out is not None and np.may_share_memory(out, pixels):
         raise ValueError("map_tiles expects out apart from pixels, got arrays that share memory")
-    for tile, result in _processed("map_tiles", process, pixels, size, overlap, progress, workers):
+    for tile, result in _processed("map_tiles", process, pixels, size, overlap, progress, ahead):
         expected = (*pixels.shape[:2], result.shape[2])
         if out is None:
             out = np.empty(expected, result.dtype)

@@ -1,12 +1,17 @@
 import json
+from functools import partial
 from pathlib import Path
 
+from d2f_mlx import evaluate as reports
 from d2f_mlx import images
 from d2f_mlx.cli import main
-from d2f_mlx.evaluate import realism
+from d2f_mlx.grain import FlatBlocks
 
 import numpy as np
 import pytest
+
+realism = partial(reports.realism, rule=FlatBlocks())  # the pictures here are small
+SMALL = ["--size", "16", "--stride", "8", "--max-structure", "0.65", "--edge", "4"]
 
 
 def picture(seed: int, sigma: float = 5.0) -> np.ndarray:
@@ -31,7 +36,8 @@ def sides(tmp_path) -> dict[str, Path]:
 
 
 def evaluate(sides, *arguments) -> int:
-    return main(["evaluate", str(sides["developed"]), "--against", str(sides["scans"]), *map(str, arguments)])
+    flags = [*SMALL, *map(str, arguments)]
+    return main(["evaluate", str(sides["developed"]), "--against", str(sides["scans"]), *flags])
 
 
 def test_folders_are_compared(sides, capsys):
@@ -78,7 +84,18 @@ def test_sides_that_cannot_be_compared_fairly_are_pointed_out(sides, capsys):
     assert evaluate(sides, "--photos", sides["photos"]) == 0
     assert "developed pictures are 512 pixels long and scans 256" in capsys.readouterr().err
     assert (
-        main(["evaluate", str(sides["scans"]), "--against", str(sides["scans"]), "--photos", str(sides["photos"])]) == 0
+        main(
+            [
+                "evaluate",
+                str(sides["scans"]),
+                "--against",
+                str(sides["scans"]),
+                "--photos",
+                str(sides["photos"]),
+                *SMALL,
+            ]
+        )
+        == 0
     )
     assert "4 picture(s) are on both sides" in capsys.readouterr().err
 

@@ -46,10 +46,3 @@ def test_help_comes_from_the_docstring():
     text = " ".join(parser().format_help().split())
     assert "How many pixels; over two lines. (default: 3)" in text
     assert "Which one. (default: a)" in text
-
-
-def test_fields_can_be_left_out():
-    made = argparse.ArgumentParser()
-    add_flags(made, Config, leave_out=("side",))
-    assert not hasattr(made.parse_args([]), "side")
-    assert from_flags(made.parse_args([]), Config) == Config()

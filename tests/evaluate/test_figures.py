@@ -1,12 +1,16 @@
 import sys
 from dataclasses import replace
+from functools import partial
 
-from d2f_mlx.evaluate import plot_measurement, plot_report, realism
+from d2f_mlx import evaluate
+from d2f_mlx.evaluate import plot_measurement, plot_report
 from d2f_mlx.evaluate.figures import flat_place
-from d2f_mlx.grain import GrainMeasurement
+from d2f_mlx.grain import FlatBlocks, GrainMeasurement
 
 import numpy as np
 import pytest
+
+realism = partial(evaluate.realism, rule=FlatBlocks())  # the pictures here are small
 
 backend_agg = pytest.importorskip("matplotlib.backends.backend_agg", reason="plots need the extra 'plot'")
 

@@ -1,11 +1,14 @@
 import json
+from functools import partial
 
-from d2f_mlx import images
-from d2f_mlx.evaluate import INDISTINGUISHABLE, Report, realism
+from d2f_mlx import evaluate, images
+from d2f_mlx.evaluate import INDISTINGUISHABLE, Report
 from d2f_mlx.grain import FlatBlocks
 
 import numpy as np
 import pytest
+
+realism = partial(evaluate.realism, rule=FlatBlocks())  # the pictures here are small
 
 NOISE = ["white noise, colour", "white noise, mono", "blurred noise, colour", "blurred noise, mono"]
 

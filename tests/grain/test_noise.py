@@ -1,5 +1,5 @@
 from d2f_mlx.backend import mx
-from d2f_mlx.grain.noise import normal_at, uniform_at
+from d2f_mlx.grain.noise import bell_at, bits_at, hash_again, normal_at, uniform_at
 
 import numpy as np
 import pytest
@@ -11,6 +11,8 @@ SIDE = 400
 CORRELATION = 5 / SIDE  # five standard errors of a correlation of SIDE^2 independent pairs
 MOMENT = 0.03  # six standard errors of the kurtosis of 3 SIDE^2 normal numbers
 P_VALUE = 1e-3
+STANDARD_ERRORS = 5
+ROUNDING = 1e-6
 ORIGINS = st.tuples(st.integers(-(2**31), 2**31 - 100), st.integers(-(2**31), 2**31 - 100))
 
 
@@ -47,7 +49,7 @@ def test_uniform_at_is_a_hash_of_key_channel_column_and_row(seed, origin, salt):
 @given(st.integers(-300, 300), st.integers(-300, 300), st.integers(1, 24), st.integers(1, 24), st.integers(1, 3))
 def test_a_number_does_not_depend_on_where_the_window_was_cut(top, left, height, width, channels):
     down, right = 9, 14
-    for function in (uniform_at, normal_at):
+    for function in (bits_at, uniform_at, bell_at, normal_at):
         whole = draw(function, 5, (top - down, left - right), (40, 40, 3), salt=2)
         part = draw(function, 5, (top, left), (height, width, channels), salt=2)
         np.testing.assert_array_equal(part, whole[down : down + height, right : right + width, :channels])
@@ -117,3 +119,49 @@ def test_normal_at_is_normal(seed):
 def test_normal_at_is_the_quantile_of_uniform_at():
     expected = scipy.stats.norm.ppf(draw(uniform_at, 3, shape=(50, 50, 3)).astype(float))
     np.testing.assert_allclose(draw(normal_at, 3, shape=(50, 50, 3)), expected, rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**40), ORIGINS, st.sampled_from([0, 1, 7, -1, 1356]))
+def test_bits_at_is_the_whole_hash(seed, origin, salt):
+    key = [int(word) for word in np.array(mx.random.key(seed))]
+    result = draw(bits_at, seed, origin, (2, 3, 3), salt)
+    assert result.dtype == np.uint32
+    for row, column, channel in np.ndindex(2, 3, 3):
+        h = mixed(mixed(key[0] ^ mixed(key[1])) ^ mixed((channel + salt * 16 + 0x85EBCA6B) % 2**32))
+        h = mixed(h ^ (column + origin[1]) % 2**32)
+        assert result[row, column, channel] == mixed(h ^ mixed((row + origin[0] + 0x9E3779B9) % 2**32))
+
+
+@pytest.mark.parametrize("seed", [0, 12345])
+def test_each_of_the_32_bits_is_a_fair_coin_of_its_own(seed):
+    bits = draw(bits_at, seed, shape=(SIDE // 2, SIDE // 2, 1)).ravel()
+    coins = 2.0 * (bits[:, None] >> np.arange(32, dtype=np.uint32) & 1) - 1
+    together = coins.T @ coins / len(bits)
+    np.testing.assert_array_less(np.abs(coins.mean(0)), STANDARD_ERRORS / np.sqrt(len(bits)))
+    np.testing.assert_array_less(np.abs(together - np.eye(32)), STANDARD_ERRORS / np.sqrt(len(bits)))
+
+
+def test_hash_again_gives_every_draw_bits_of_its_own():
+    bits = draw(bits_at, shape=(SIDE, SIDE, 1)).ravel()
+    draws = [np.array(hash_again(mx.array(bits), mx.array(n, mx.uint32))) for n in range(3)]
+    assert int(draws[2][7]) == mixed(int(bits[7]) ^ mixed((2 + 0xC2B2AE35) % 2**32))
+    for a, b in [(bits, draws[0]), (draws[0], draws[1]), (draws[1], draws[2])]:
+        assert abs(correlation(a.astype(float), b.astype(float))) < CORRELATION
+
+
+def test_bell_at_is_the_sum_of_the_four_bytes():
+    bits = draw(bits_at, 4, (-5, 9), (60, 70, 3), salt=3)
+    total = np.ascontiguousarray(bits).view(np.uint8).reshape(*bits.shape, 4).sum(-1, dtype=np.int64)
+    expected = (total - 4 * 255 / 2) / np.sqrt(4 * (256**2 - 1) / 12)
+    np.testing.assert_allclose(draw(bell_at, 4, (-5, 9), (60, 70, 3), salt=3), expected, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_bell_at_has_mean_zero_variance_one_and_the_kurtosis_of_four_bytes(seed):
+    x = draw(bell_at, seed).astype(float).ravel()
+    kurtosis = -1.2 * (256**2 + 1) / (256**2 - 1) / 4  # a discrete uniform number's, over four
+    errors = np.array([1, np.sqrt(2 + kurtosis), np.sqrt(6), np.sqrt(24)]) / np.sqrt(len(x))  # at most a normal's
+    found = [x.mean(), x.var() - 1, scipy.stats.skew(x), scipy.stats.kurtosis(x) - kurtosis]
+    np.testing.assert_array_less(np.abs(found), STANDARD_ERRORS * errors)
+    assert np.abs(x).max() < 3.5
