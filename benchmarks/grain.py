@@ -8,8 +8,8 @@ compiled. "first s" is the first picture of its size, set up and compiled for; "
 would take too long is measured on a part of the picture, at the whole picture's pixel pitch, and its time scaled by
 area: the column "measured" says so. --all measures everything whole but the Monte-Carlo rivals.
 
-Rivals that are not installed are left out: pip install 'd2f_mlx[benchmark]', and for Numba's pip install silvergrain.
-filmgrainer is in its author's repository alone, not on PyPI.
+Rivals that are not installed are left out: scikit-image comes with pip install 'd2f_mlx[benchmark]', filmgrainer is not
+on PyPI but in its author's repository only.
 """
 
 from __future__ import annotations
@@ -126,19 +126,6 @@ def boolean_channel(coverage: np.ndarray, rng: np.random.Generator) -> np.ndarra
     return view / SAMPLES
 
 
-def silvergrain(width: int, part: int) -> Run:
-    from silvergrain import FilmGrainRenderer  # pyright: ignore[reportMissingImports]
-
-    renderer = FilmGrainRenderer(RADIUS, 0.0, BLUR, SAMPLES, "cpu")
-
-    def run(photo: np.ndarray) -> np.ndarray:
-        # It draws one field for all channels; three runs draw what the others draw.
-        planes = [np.asarray(renderer.render(Image.fromarray(photo[..., c]))) for c in range(3)]
-        return np.stack([plane if plane.ndim == 2 else plane[..., 0] for plane in planes], -1)
-
-    return run
-
-
 def filmgrainer(width: int, part: int) -> Run:
     from filmgrainer.filmgrainer import process  # pyright: ignore[reportMissingImports]
 
@@ -159,7 +146,6 @@ CONTESTANTS = {
     "skimage random_noise": Contestant(skimage, "skimage"),
     "NumPy Gaussian noise": Contestant(numpy_noise),
     f"NumPy Boolean, N = {SAMPLES}": Contestant(numpy_boolean, side=256, always=True),
-    f"silvergrain (Numba), N = {SAMPLES}": Contestant(silvergrain, "silvergrain", side=512, always=True),
     "filmgrainer": Contestant(filmgrainer, "filmgrainer"),
 }
 
@@ -176,7 +162,7 @@ def picture(height: int, width: int) -> np.ndarray:
 
 
 def measure(name: str, height: int, width: int, whole: bool) -> dict[str, object]:
-    """Give a picture, or a part of it, grain in this process; return the seconds that all of it takes, and the peak memory."""
+    """Give a picture, or a part of it, grain in this process; return the seconds that all would take, and the peak."""
     found = CONTESTANTS[name]
     side = 0 if whole and not found.always else found.side
     part = (min(height, side), min(width, side)) if side else (height, width)
@@ -227,7 +213,7 @@ def main() -> None:
             rows.append({"what": name, "picture": f"{width}x{height}", **figures})
     gaussian = {row["picture"]: row["s"] for row in rows if row["what"] == "d2f gaussian"}
     for row in rows:
-        row["times gaussian"] = row["s"] / gaussian[row["picture"]] if row["picture"] in gaussian else math.nan
+        row["times gaussian"] = row["s"] / gaussian[row["picture"]] if row["picture"] in gaussian else ""
     publish("Giving pictures grain, uint8 in and out", rows, arguments.json)
 
 

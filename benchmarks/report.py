@@ -12,7 +12,7 @@ from pathlib import Path
 
 from d2f_mlx.backend import info
 
-_RIVALS = {"torch": "torch", "cv2": "opencv-python-headless", "scipy": "scipy"}
+_RIVALS = {"torch": "torch", "cv2": "opencv-python-headless", "scipy": "scipy", "skimage": "scikit-image"}
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

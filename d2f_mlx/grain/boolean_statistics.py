@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -120,6 +121,7 @@ def _bessel(x: np.ndarray) -> np.ndarray:
     return np.cos(np.multiply.outer(x, np.sin((np.arange(count) + 0.5) * (np.pi / 2 / count)))).mean(-1)
 
 
+@lru_cache(maxsize=16)
 def _disc_nodes(radius: float, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return radii and weights that integrate a radial function over a disc; dense towards the centre."""
     t, weight = np.polynomial.legendre.leggauss(count)

@@ -166,9 +166,8 @@ class _Tally:
         pooled = unit.transpose(1, 0, 2).reshape(channels, -1)
         self._sum("correlation", pooled @ pooled.T / size**2)
         self._sum("fourth", np.einsum("nck,nck->c", square, square) / size**2)
-        for axis in (2, 3):
-            rows = np.moveaxis(lines, [1, axis], [0, 3]).reshape(channels, -1, size)
-            self._sum("products", rows.transpose(0, 2, 1) @ rows)
+        turned = lines.swapaxes(2, 3)
+        self._sum("products", (turned @ lines).sum(0) + (lines @ turned).sum(0))  # lags across, and down
         self._sum("nss", nss_histogram(blocks.level))
         step = np.rint(planar).clip(-RESIDUAL_REACH, RESIDUAL_REACH).astype(int) + RESIDUAL_REACH
         bins = 2 * RESIDUAL_REACH + 1

@@ -195,8 +195,9 @@ def high_frequency_ratio(picture: np.ndarray) -> np.ndarray:
         return np.full(channels, np.nan)
     scale = 255.0 / np.iinfo(picture.dtype).max
     mean, square = (_tile_means(picture, power) * scale**power for power in (1, 2))
-    variance = (square - mean**2).mean(-1)
-    usable = (mean > _MARGIN).all(-1) & (mean < 255 - _MARGIN).all(-1) & (variance > 0)
+    each = square - mean**2
+    variance = each.mean(-1)
+    usable = ((mean > _MARGIN) & (mean < 255 - _MARGIN) & (each > 1e-9)).all(-1)
     plainest = np.argsort(np.where(usable, variance, np.inf), axis=None)[: min(_TILES, usable.sum())]
     corners = np.stack(np.unravel_index(plainest, variance.shape), -1) * (_TILE // 2)
     if not len(corners):

@@ -1,5 +1,7 @@
 import importlib
+import io
 import json
+from contextlib import redirect_stdout
 
 from d2f_mlx import images
 from d2f_mlx.cli import main
@@ -25,37 +27,37 @@ def scans(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    module = importlib.import_module("d2f_mlx.film.fit")
-    monkeypatch.setattr(module, "_PLAIN_COLUMNS", 2**10)
-    monkeypatch.setattr(module, "_LEAST_COLUMNS", 128)
-
-
 @pytest.fixture(scope="module")
-def fitted(scans, tmp_path_factory):
-    """The stock of a first run."""
-    out = tmp_path_factory.mktemp("stock") / "my film"
-    with pytest.MonkeyPatch.context() as patch:
-        module = importlib.import_module("d2f_mlx.film.fit")
-        patch.setattr(module, "_PLAIN_COLUMNS", 2**10)
+def run(scans, tmp_path_factory):
+    """The stock's file, and what was printed."""
+    out, module, printed = tmp_path_factory.mktemp("stock") / "new" / "my film", _module(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setattr(module, "_PLAIN_COLUMNS", 2**10)  # to be quick
         patch.setattr(module, "_LEAST_COLUMNS", 128)
-        assert main(["fit", str(scans), "-o", str(out)]) == 0
-    return out.with_suffix(".json")
+        assert main(["fit", str(scans), "-o", str(out), "--film-format", "6x7"]) == 0
+    return out.with_suffix(".json"), printed.getvalue()
+
+
+def _module():
+    return importlib.import_module("d2f_mlx.film.fit")
+
+
+@pytest.fixture
+def fitted(run):
+    return run[0]
 
 
 def test_scans_become_a_stock(fitted):
     stock = FilmStock.load(fitted)
-    assert (stock.name, stock.kind, stock.pitch_um) == ("my film", "scan", 36000 / 320)
+    assert (stock.name, stock.kind, stock.pitch_um) == ("my film", "scan", 69500 / 320)
     assert stock.report["pictures"] == 3
     assert stock.report["skipped"][0].startswith("torn.png: ")
 
 
-def test_the_stock_is_described(scans, tmp_path, capsys):
-    out = tmp_path / "new" / "mine.json"
-    assert main(["fit", str(scans), "-o", str(out), "--name", "Roll 12", "--film-format", "6x7"]) == 0
-    stock, lines = FilmStock.load(out), capsys.readouterr().out.splitlines()
-    assert lines[0] == f"Roll 12: 3 scans, {stock.report['blocks']} flat blocks, 217.2 um a pixel"
+def test_the_stock_is_described(run):
+    out, printed = run
+    stock, lines = FilmStock.load(out), printed.splitlines()
+    assert lines[0] == f"my film: 3 scans, {stock.report['blocks']} flat blocks, 217.2 um a pixel"
     red_green, red_blue, green_blue = (f"{stock.correlation[i, j]:.2f}" for i, j in ((0, 1), (0, 2), (1, 2)))
     assert lines[1] == f"correlation of the channels' grain: R-G {red_green}, R-B {red_blue}, G-B {green_blue}"
     sigma, low, high = (stock.report[name][6] for name in ("sigma", "sigma low", "sigma high"))
@@ -68,6 +70,18 @@ def test_the_stock_is_described(scans, tmp_path, capsys):
     assert lines[-1] == f"{out}: use it with d2f grain PHOTO -o FILM --stock {out}"
 
 
+def test_a_name_of_ones_own_is_taken(scans, tmp_path, monkeypatch):
+    named = []
+
+    def refuse(paths, *, name, **_):
+        named.append(name)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("d2f_mlx.cli.fit.fit", refuse)
+    assert main(["fit", str(scans), "-o", str(tmp_path / "mine"), "--name", "Roll 12"]) == 1
+    assert named == ["Roll 12"]
+
+
 def test_the_stock_gives_its_grain_to_a_photo(fitted, tmp_path):
     photo, out = tmp_path / "photo.png", tmp_path / "film.png"
     images.write(photo, np.full((160, 160, 3), 104, np.uint8))
@@ -78,7 +92,7 @@ def test_the_stock_gives_its_grain_to_a_photo(fitted, tmp_path):
 
 def test_the_stock_is_listed_like_any_other(fitted, capsys):
     assert main(["stocks", str(fitted)]) == 0
-    assert "a pixel of 112.5 um" in capsys.readouterr().out
+    assert "a pixel of 217.188 um" in capsys.readouterr().out
 
 
 def test_a_file_is_written_over_only_if_forced(scans, fitted, tmp_path, capsys, monkeypatch):
@@ -104,7 +118,7 @@ def test_a_file_is_written_over_only_if_forced(scans, fitted, tmp_path, capsys, 
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_written(scans, tmp_path, capsys, monkeypatch, arguments, message):
-    monkeypatch.setattr(importlib.import_module("d2f_mlx.film.fit"), "FEWEST_BLOCKS", 10**6)
+    monkeypatch.setattr(_module(), "FEWEST_BLOCKS", 10**6)
     (tmp_path / "folder.json").mkdir()
     arguments = [text.replace("ROLL", str(scans)).replace("OUT", str(tmp_path)) for text in arguments]
     assert main(["fit", *arguments]) == 1
