@@ -122,7 +122,11 @@ def main() -> None:
     rows: list[dict[str, object]] = []
 
     def add(name: str, pictures: Iterable[np.ndarray]) -> None:
-        found = compare(measured(pictures), film)
+        try:
+            found = compare(measured(pictures), film)
+        except ValueError as error:
+            print(f"no row for {name}: {error}")
+            return
         summary, met = found.summary(), found.met()
         cells = {FIGURES[key].title: f"{summary[key]:.4f}{'*' if met.get(key) else ' '}" for key in SHOWN}
         rows.append({"": name, **cells, "blocks": found.blocks[0], "all": "yes" if found.indistinguishable else "no"})
