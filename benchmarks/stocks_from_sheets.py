@@ -1,6 +1,6 @@
-"""Make the bundled film stocks from digitised data sheets (JanLohse/spectral_film_lut, MIT).
+"""Make the bundled film and print stocks from digitised data sheets (JanLohse/spectral_film_lut, MIT).
 
-    python benchmarks/stocks_from_sheets.py ../shared/data/stocks d2f_mlx/film/stocks
+    python benchmarks/stocks_from_sheets.py ../shared/data/stocks d2f_mlx/film
 
 Which sheets: those of camera films with a granularity, but none whose comment calls its data unreliable, experimental
 or less accurate; of several files with the same curves one. That leaves out instant film (no granularity, and seen by
@@ -36,15 +36,24 @@ Status A (reversal) band, with the mean and deviation of the spectral products o
 layers' own sigma, which is solved for so that the channels keep theirs, give the mixing. The effect of coloured
 couplers (the orange mask) and of one layer on another's development are not in the sheets: the true correlation of a
 negative's channels on the film is other, and that of a scan higher.
+
+Spectra (every 5 nm): sensitivities go on beyond what the sheet shows along their last slope, downwards. Dyes are the
+sheet's; a film whose sheet shows none has those of the nearest film that does ("borrowed"). The base is the sheet's
+minimum density, or what the dyes make of the curves' minimum where there is none; in both cases with so much dye that
+a densitometer reads the curves' minimum. Silver is neutral. Masking is 1 for colour negatives with an orange mask, and
+the collection's figure (its author's judgement of interimage effects) for reversal films. The MTF is the sheet's, one
+curve for all layers where it shows one, from 1 at 0 on.
 """
 
 import argparse
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from d2f_mlx.film import FilmStock
+from d2f_mlx.film import FilmStock, PrintStock
+from d2f_mlx.film.spectra import WAVELENGTH, Spectra
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -125,10 +134,37 @@ VISUAL_WEIGHTS = np.array([0.26, 0.57, 0.17])  # the collection's
 RADIUS_SPREAD = 0.3  # deviation / mean
 OPAQUE = np.log10(np.e)
 CLOUD_RADIUS_UM, CLOUD_SIGMA = 1.5, 0.00713  # Vision3 500T, green-sensitive layer, at net density 1.0
-BANDS = {  # mean and deviation in nm of the spectral products in ISO 5-3, red, green and blue
-    "status_m": ((648, 12), (545, 16), (452, 17)),
-    "status_a": ((628, 14), (535, 12), (444, 11)),
+HALATION = 0.15  # of film without an anti-halation layer: a guess
+FILM_LIGHT = {"daylight": 5500.0, "tungsten": 3200.0}
+PRINTER_KELVIN = 3200.0
+MTF_FREQUENCY = np.concatenate([[0.0], np.geomspace(2.5, 100, 23).round(2)])
+
+PRINTS = {
+    "fuji_3513": ("fuji-3513", "Fuji 3513 print film"),
+    "fuji_3523": ("fuji-3523", "Fuji 3523 print film"),
+    "fuji_ca_dpii": ("fuji-crystal-archive-dp-ii", "Fujicolor Crystal Archive DP II paper"),
+    "fuji_ca_maxima": ("fuji-crystal-archive-maxima", "Fujicolor Crystal Archive Maxima paper"),
+    "fuji_ca_pro_pdii": ("fuji-crystal-archive-pro-pd-ii", "Fujicolor Crystal Archive Pro PD II paper"),
+    "fuji_ca_super_c": ("fuji-crystal-archive-super-c", "Fujicolor Crystal Archive Super C paper"),
+    "kodak_2302": ("kodak-2302", "Kodak 2302 black-and-white print film"),
+    "kodak_2383": ("kodak-2383", "Kodak Vision 2383 print film"),
+    "kodak_2393": ("kodak-2393", "Kodak Vision Premier 2393 print film"),
+    "kodak_5383": ("kodak-5383", "Eastman Color Print 5383"),
+    "kodak_5384": ("kodak-5384", "Eastman Color Print 5384"),
+    "kodak_exr_5386": ("kodak-5386", "Eastman EXR Color Print 5386"),
+    "kodak_duraflex_plus": ("kodak-duraflex-plus", "Kodak Duraflex Plus"),
+    "fujiflex_new": ("fujiflex", "Fujiflex Crystal Archive"),
+    "kodak_endura_premier": ("kodak-endura-premier", "Kodak Endura Premier paper"),
+    "kodak_portra_endura": ("kodak-portra-endura", "Kodak Portra Endura paper"),
+    "kodak_supra_endura": ("kodak-supra-endura", "Kodak Supra Endura paper"),
+    "kodak_polymax_grade_minus_1": ("kodak-polymax-grade-minus-1", "Kodak Polymax Fine-Art paper, grade -1"),
+    **{
+        f"kodak_polymax_grade_{grade}": (f"kodak-polymax-grade-{grade}", f"Kodak Polymax Fine-Art paper, grade {grade}")
+        for grade in range(6)
+    },
 }
+"""Sheet -> the name people type and the title."""
+BORROWED_CURVES = {"fuji_ca_maxima": "borrowed: Crystal Archive DP II with deeper blacks, by the collection's author"}
 
 
 def usable(sheet: dict) -> bool:
@@ -268,12 +304,77 @@ def spectrum_of(radius_um: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     return w / power
 
 
+def on_grid(curve: dict[str, float]) -> np.ndarray:
+    """Bring a spectrum to the common wavelengths, constant beyond its ends."""
+    x, y = points(curve)
+    x, first = np.unique(x, return_index=True)
+    return np.interp(WAVELENGTH, x, y[first])
+
+
+def sensitivity_of(curve: dict[str, float]) -> np.ndarray:
+    """Bring a log sensitivity to the common wavelengths; beyond its ends it falls on, by 0.02 a nm at least."""
+    x, y = points(curve)
+    x, first = np.unique(x, return_index=True)
+    y = y[first]
+    values = np.interp(WAVELENGTH, x, y)
+    low, high = x < x[0] + 15, x > x[-1] - 15
+    rise = np.polyfit(x[low], y[low], 1)[0] if low.sum() > 1 else 0
+    fall = np.polyfit(x[high], y[high], 1)[0] if high.sum() > 1 else 0
+    values -= np.maximum(rise, 0.02) * (x[0] - WAVELENGTH).clip(0)
+    return values + np.minimum(fall, -0.02) * (WAVELENGTH - x[-1]).clip(0)
+
+
+def mtf_of(sheet: dict) -> tuple[np.ndarray, str]:
+    """Bring the layers' responses to the common frequencies, (K, 3); all 1 where the sheet has none."""
+    if "mtf" not in sheet:
+        return np.ones((len(MTF_FREQUENCY), 3)), "guess: 1, the sheet has none"
+    columns = []
+    for curve in sheet["mtf"]:
+        x, y = points(curve)
+        slope = np.polyfit(np.log(x[-3:]), np.log(y[-3:].clip(1e-3)), 1)[0]
+        column = np.interp(MTF_FREQUENCY, np.append(0, x), np.append(1, y))
+        beyond = x[-1] < MTF_FREQUENCY
+        column[beyond] = y[-1] * (MTF_FREQUENCY[beyond] / x[-1]) ** min(slope, 0)
+        columns.append(column)
+    source = "sheet" if len(columns) == 3 else "sheet: one curve for all layers"
+    return np.stack(columns * (3 // len(columns)), 1).round(4), source
+
+
+def spectra_of(stem: str, sheets: dict[str, dict], base_density: np.ndarray, kelvin: float) -> Spectra:
+    """Bring a sheet's spectra together; another sheet lends the dyes that it lacks."""
+    sheet = sheets[stem]
+    sensitivity = np.stack(
+        [sensitivity_of(c) for c in sheet["log_sensitivity"]] * (3 // len(sheet["log_sensitivity"])), 1
+    )
+    mtf, mtf_source = mtf_of(sheet)
+    sources = {"sensitivity": "sheet", "mtf": mtf_source}
+    parts: dict[str, Any] = {"kelvin": kelvin, "frequency": MTF_FREQUENCY, "mtf": mtf}
+    if sheet["density_measure"] == "bw":
+        sources |= {"dyes": "model: silver is neutral", "base": "model: as neutral as silver"}
+        parts |= {"dyes": np.full((len(WAVELENGTH), 3), 1 / 3), "base": np.full(len(WAVELENGTH), base_density[0])}
+        return Spectra(sensitivity=sensitivity.round(4), measure="visual", masking=0.0, sources=sources, **parts)
+    owner = stem if "spectral_density" in sheet else lender_of(stem, sheets)
+    dyes = np.stack([on_grid(dye) for dye in sheets[owner]["spectral_density"]], 1).clip(0)
+    sources["dyes"] = "sheet" if owner == stem else f"borrowed: {NAMES[owner][1]}"
+    own_base = "d_min_sd" in sheet
+    base = on_grid(sheet["d_min_sd"]) if own_base else np.zeros(len(WAVELENGTH))
+    measure = sheet["density_measure"]
+    bare = Spectra(sensitivity, dyes, base, measure, kelvin, 0.0, {**sources, "base": "sheet"})
+    base = bare.density(bare.amounts(base_density[None]))[0]
+    sources["base"] = "sheet" if own_base else "model: the dyes that give the curves' minimum"
+    masked = 1.0 if measure == "status_m" else 0.0
+    masking = float(sheet.get("color_masking", masked))
+    return Spectra(
+        sensitivity.round(4), dyes.round(4), base.round(5), measure, masking=masking, sources=sources, **parts
+    )
+
+
 def side_absorptions(sheet: dict) -> np.ndarray:
     """Return what a unit of each dye's own density (column) adds to each Status band (row), (3, 3)."""
-    wavelength = np.arange(380.0, 781.0)
-    dyes = np.stack([np.interp(wavelength, *points(dye)) for dye in sheet["spectral_density"]], 1)
-    bands = [np.exp(-0.5 * ((wavelength - mean) / width) ** 2) for mean, width in BANDS[sheet["density_measure"]]]
-    seen = np.stack([band @ dyes / band.sum() for band in bands]).clip(0)
+    dyes = np.stack([on_grid(dye) for dye in sheet["spectral_density"]], 1)
+    nothing = np.zeros_like(dyes)
+    sources = dict.fromkeys(("sensitivity", "dyes", "base", "mtf"), "sheet")
+    seen = Spectra(nothing, dyes, nothing[:, 0], sheet["density_measure"], 5500.0, 0.0, sources).sides.clip(0)
     return seen / np.diag(seen)
 
 
@@ -337,6 +438,51 @@ def convert(stem: str, sheets: dict[str, dict]) -> FilmStock:
         credit=CREDIT,
         radius_um=radius,
         radius_sigma_um=(RADIUS_SPREAD * radius).round(3),
+        spectra=spectra_of(stem, sheets, base, FILM_LIGHT[light(stem, sheet)]),
+        report=report,
+    )
+
+
+def without_backing(film: FilmStock) -> FilmStock:
+    """Make CineStill 800T of Vision3 500T: the same film without its anti-halation layer, exposed at 800."""
+    assert film.spectra is not None
+    borrowed = dict.fromkeys(film.sources, f"borrowed: {film.title}")
+    spectral = dict.fromkeys(film.spectra.sources, f"borrowed: {film.title}")
+    note = "sold for C-41, whose contrast is not in this; halation's amount is a guess"
+    return replace(
+        film,
+        name="cinestill-800t",
+        title="CineStill 800Tungsten",
+        maker="CineStill",
+        year=2012,
+        iso=800,
+        medium="photo",
+        sources=borrowed,
+        spectra=replace(film.spectra, halation=HALATION, sources=spectral),
+        report={**film.report, "grey_log_exposure": round(float(np.log10(12.5 / 800)), 4), "note": note},
+    )
+
+
+def convert_print(stem: str, sheets: dict[str, dict]) -> PrintStock:
+    """Make the print stock of one sheet."""
+    sheet = sheets[stem]
+    axis, curves = curves_of(sheet)
+    slug, title = PRINTS[stem]
+    report = {"sheet": f"{stem}.json"}
+    if "lad" in sheet:
+        report["lad"] = sheet["lad"]
+    return PrintStock(
+        name=slug,
+        title=title,
+        maker=sheet["manufacturer"],
+        year=sheet.get("year"),
+        kind="film" if sheet["medium"] == "cine" else "paper",
+        black_and_white=sheet["density_measure"] == "bw",
+        log_exposure=axis,
+        curves=curves,
+        spectra=spectra_of(stem, sheets, curves[0], PRINTER_KELVIN),
+        sources={"curves": BORROWED_CURVES.get(stem, "sheet")},
+        credit=CREDIT,
         report=report,
     )
 
@@ -348,7 +494,8 @@ def main() -> None:
     arguments = parser.parse_args()
     read = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(arguments.sheets.glob("*.json"))}
     sheets = {stem: sheet for stem, sheet in read.items() if usable(sheet)}
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    for folder in ("stocks", "prints"):
+        (arguments.out / folder).mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()
     for stem in sheets:
         curves = json.dumps([sheets[stem][key] for key in ("sensiometric_curve", "rms_curve", "manufacturer")])
@@ -357,9 +504,15 @@ def main() -> None:
             continue
         seen.add(curves)
         stock = convert(stem, sheets)
-        stock.save(arguments.out / f"{stock.name}.json")
+        stock.save(arguments.out / "stocks" / f"{stock.name}.json")
+        if stem == "kodak_5219":
+            without_backing(stock).save(arguments.out / "stocks" / "cinestill-800t.json")
         rho = stock.correlation[[0, 0, 1], [1, 2, 2]]
         print(f"{stock.name}: radius {stock.radius_um} um, rho RG RB GB {rho.round(3)}, {stock.sources['granularity']}")
+    for stem in PRINTS.keys() & read.keys():
+        paper = convert_print(stem, read)
+        paper.save(arguments.out / "prints" / f"{paper.name}.json")
+        print(f"{paper.name}: base {paper.base.round(2)}, greatest {paper.curves[-1].round(2)}")
 
 
 if __name__ == "__main__":

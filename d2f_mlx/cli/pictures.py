@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .. import images
 from ..film import FORMATS, pitch_of
-from ..images.files import _replacing
+from ..images import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,11 +133,11 @@ def write_json(file: Path, values: dict[str, object]) -> None:
     """Write JSON, a line a field, whole or not at all."""
     lines = (f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in values.items())
     text = "{\n" + ",\n".join(lines) + "\n}\n"
-    with _replacing(file) as out:
+    with replacing(file) as out:
         out.write(text.encode())
 
 
 def write_plot(file: Path, figure: Figure) -> None:
     """Write a figure in the format its suffix names, whole or not at all."""
-    with _replacing(file) as out:
+    with replacing(file) as out:
         figure.savefig(out, format=file.suffix[1:].lower())

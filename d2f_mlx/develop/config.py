@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from ..film import FORMATS
 
 Grain = Literal["halide", "gaussian", "boolean"]
+Colours = Literal["film", "photo"]
 LARGEST_TILE = 2048  # MLX has been wrong, silently, beyond 2^31 elements
 
 
@@ -21,7 +22,9 @@ class DevelopConfig:
         strength: How far to go from the photo (0) to the film (1); up to 4 exaggerates.
         tile: Side of the tiles in pixels; the result does not depend on it; 0 chooses what suits the engine.
         grain: What makes the grain: halides and a network, a Gaussian field, or the Boolean model's grains.
-        stock: A bundled film stock's name (d2f stocks), or the file of a fitted one; "" for the engine's own.
+        colour: Whether the picture gets the film's tones and colours, or keeps the photo's and gets grain alone.
+        stock: A bundled film stock's name (d2f stocks), or the file of a fitted one; "" is kodak-vision3-250d, and for
+            the halide engine's grain the film of its own reconstructor.
         film_format: The frame that a photo fills: 135, half-frame, 645, 6x6, 6x7, 6x9, 4x5, super35, 16mm, super16,
             super8; "" is 135, and for a fitted stock the scans' own pixels.
         enlargement: Above 1, the photo is that much of a crop from the frame.
@@ -32,7 +35,8 @@ class DevelopConfig:
     density_scale: float = 1.0
     strength: float = 1.0
     tile: int = 0
-    grain: Grain = "halide"
+    grain: Grain = "gaussian"
+    colour: Colours = "film"
     stock: str = ""
     film_format: str = ""
     enlargement: float = 1.0
@@ -47,6 +51,8 @@ class DevelopConfig:
             raise ValueError(f"develop expects a tile from 0 to {LARGEST_TILE} pixels, got {self.tile}")
         if self.grain not in get_args(Grain):
             raise ValueError(f"develop expects grain to be one of {', '.join(get_args(Grain))}, got {self.grain!r}")
+        if self.colour not in get_args(Colours):
+            raise ValueError(f"develop expects colour to be one of {', '.join(get_args(Colours))}, got {self.colour!r}")
         if self.film_format and self.film_format not in FORMATS:
             raise ValueError(f"develop expects a film_format of {', '.join(FORMATS)}, got {self.film_format!r}")
         if not 0.01 <= self.enlargement <= 100:

@@ -1,9 +1,10 @@
-"""One door for photographs: pixels in, the same pixels with a film's grain out, whichever engine makes it."""
+"""One door for photographs: pixels in, a film's colours and grain out, whichever engine makes the grain."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import mlx.core as mx
 import numpy as np
 
 from .. import images
-from ..film import FilmStock, Scanner
+from ..color import SRGB, RGBSpace, convert, managed
+from ..film import DEFAULT, Darkroom, FilmStock, Scanner
 from ..grain import HalideStatistics
 from ..models import Reconstructor
-from .config import DevelopConfig, Grain
+from .colour import Colour, FilmColour, Palette
+from .config import Colours, DevelopConfig, Grain
 from .engine import Engine
 from .halide import HalideEngine
 from .stochastic import StochasticEngine
@@ -28,6 +31,7 @@ class Developer:
     Args:
         config: How; it names the engine, the stock and the reconstructor.
         stock: A loaded stock in place of the named one.
+        darkroom: How the film is exposed and printed.
         scanner: How the film is turned into a picture.
         network: A loaded model in place of the named one.
         statistics: The film whose halides are scattered; by default the stock's, else the reconstructor's own.
@@ -41,12 +45,17 @@ class Developer:
         config: DevelopConfig | None = None,
         *,
         stock: FilmStock | None = None,
+        darkroom: Darkroom | None = None,
         scanner: Scanner | None = None,
         network: Reconstructor | None = None,
         statistics: HalideStatistics | None = None,
         engine: Engine | None = None,
     ) -> None:
         self._config = config or DevelopConfig()
+        if stock is None and self._config.stock:
+            stock = FilmStock.load(self._config.stock)
+        self._colour = lru_cache(maxsize=4)(self._colours(stock, darkroom, scanner))
+        self._colour(SRGB, SRGB)  # what cannot be printed is told before any work
         if engine is None and self._config.grain == "halide":
             engine = HalideEngine(self._config, stock=stock, scanner=scanner, network=network, statistics=statistics)
         elif engine is None:
@@ -62,21 +71,48 @@ class Developer:
         self._engine = engine
         self._streams = [mx.new_stream(mx.default_device()) for _ in range(engine.parallel - 1)]
 
+    def _colours(
+        self, stock: FilmStock | None, darkroom: Darkroom | None, scanner: Scanner | None
+    ) -> Callable[[RGBSpace, RGBSpace], Colour | None]:
+        """Say what gives a picture in one space the film's colour in another."""
+        plain = darkroom in (None, Darkroom())
+
+        def make(space: RGBSpace, out_space: RGBSpace) -> Colour | None:
+            if self._config.colour == "photo":
+                if not plain:
+                    raise ValueError("develop expects colour='film' for a darkroom, got colour='photo'")
+                return None
+            film = stock or FilmStock.load(DEFAULT)
+            if film.kind != "scan":
+                return FilmColour(film, self._config, darkroom or Darkroom(), scanner or Scanner(), space, out_space)
+            if not plain:
+                raise ValueError(f"{film.name} was fitted to scans, which hold its colours: it takes no darkroom")
+            return Palette(film.palette, space, out_space) if film.palette is not None else None
+
+        return make
+
     def __call__(
         self,
         photo: str | Path | np.ndarray | mx.array,
         *,
         key: int | mx.array = 0,
         origin: tuple[int, int] = (0, 0),
+        space: RGBSpace = SRGB,
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """Develop one picture; see `develop`."""
-        pixels = images.read(photo).pixels if isinstance(photo, str | Path) else _checked(photo)
+        if isinstance(photo, str | Path):
+            pixels, space = _opened(photo)
+            out_space = SRGB
+        else:
+            pixels, out_space = _checked(photo), space
         words = key if isinstance(key, mx.array) else mx.random.key(operator.index(key) % 2**64)
         if words.shape != (2,):
             raise ValueError(f"develop expects a seed or a random key of two words, got shape {words.shape}")
         engine, size = self._engine, (pixels.shape[0], pixels.shape[1])
-        overlap = -(-engine.overlap(size) // engine.align) * engine.align
+        colour = self._colour(space, out_space)
+        reach = engine.overlap(size) + (colour.reach(max(size)) if colour else 0)
+        overlap = -(-reach // engine.align) * engine.align
         side = min(self._config.tile or engine.tile, engine.largest_tile, max(size))
 
         top, left = (operator.index(place) for place in origin)
@@ -84,7 +120,10 @@ class Developer:
 
         def process(tile_pixels: np.ndarray, tile: images.Tile) -> mx.array:
             with mx.stream(next(streams)):
-                film = engine(_floats(mx.array(tile_pixels)), words, (tile.top + top, tile.left + left), size)
+                values = _floats(mx.array(tile_pixels))
+                if colour is None and space != out_space:
+                    values = mx.clip(convert(values, space, out_space), 0, 1)
+                film = engine(values, words, (tile.top + top, tile.left + left), size, colour)
                 film = _TO_TYPE[pixels.dtype.name](film)
                 mx.async_eval(film)
             return film
@@ -113,6 +152,16 @@ _TO_TYPE = {
 }
 
 
+def _opened(path: str | Path) -> tuple[np.ndarray, RGBSpace]:
+    """Read a file's pixels and the space that its colour profile stands for."""
+    picture = images.read(path)
+    try:
+        pixels, space, _ = managed(picture.pixels, picture.icc)
+    except ValueError as error:
+        raise images.ImageFileError(f"{Path(path).name}: {error}") from error
+    return pixels, space
+
+
 def _checked(photo: np.ndarray | mx.array) -> np.ndarray:
     """Take integers as they are and floats as float32, refusing what is no photograph."""
     if isinstance(photo, mx.array) and mx.issubdtype(photo.dtype, mx.floating):
@@ -135,7 +184,9 @@ def develop(
     photo: str | Path | np.ndarray | mx.array,
     *,
     grain: Grain = DevelopConfig.grain,
+    colour: Colours = DevelopConfig.colour,
     stock: str | Path | FilmStock = DevelopConfig.stock,
+    darkroom: Darkroom | None = None,
     film_format: str = DevelopConfig.film_format,
     enlargement: float = DevelopConfig.enlargement,
     exposure_index: float = DevelopConfig.exposure_index,
@@ -146,26 +197,33 @@ def develop(
     strength: float = DevelopConfig.strength,
     key: int | mx.array = 0,
     origin: tuple[int, int] = (0, 0),
+    space: RGBSpace = SRGB,
     tile: int = DevelopConfig.tile,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """Give a digital photograph the grain of film.
+    """Turn a digital photograph into film: its colours, and its grain.
 
-    Three engines. "halide": halides with the film's statistics are scattered over the photo and a network
-    rebuilds the film picture between them. "gaussian": a random field with the stock's spectrum, channel
-    correlation and granularity is added in density; fast, and exact in those figures. "boolean": the grains of
-    the stock's layers one by one (Newson et al. 2017), to the same granularity; slow. Where its grains are too small
-    against the pixels to tell, it is the gaussian engine.
+    Colour is a chain of what happens to light: the scene exposes the film's layers, they develop densities, the
+    negative is printed (or scanned), and the print is looked at; all from the stock's data sheets (`film.Darkroom` has
+    the settings). A stock fitted to scans has their palette, if it was fitted, else the photo's colours stay.
 
-    Colour stays the photo's own: the mean over a few dozen pixels hardly moves but where grain is clipped at black and
-    white. Works by tiles, in memory that does not grow beyond the pictures themselves; on one device, the result
-    depends neither on the tile size nor on where a tile was cut. Grain has colour film's colours on a grey photo too.
+    Grain comes from one of three engines. "gaussian": a random field with the stock's spectrum, channel correlation
+    and granularity, added to the film's density before it is printed; fast, and exact in those figures. "boolean": the
+    grains of the stock's layers one by one (Newson et al. 2017), to the same granularity; slow. Where its grains are
+    too small against the pixels to tell, it is the gaussian engine. "halide": halides with the film's statistics are
+    scattered over the positive and a network, which learned from positives, rebuilds the film picture between them.
+
+    With colour="photo" colours stay the photo's own: the mean over a few dozen pixels hardly moves but where grain is
+    clipped at black and white. Works by tiles, in memory that does not grow beyond the pictures themselves; on one
+    device, the result depends neither on the tile size nor on where a tile was cut.
 
     Args:
         photo: A picture file, or pixels: uint8, uint16, or float in [0, 1].
         grain: The engine.
-        stock: A bundled stock's name (`film.stocks`), a stock's file, or a loaded stock; "" leaves the halide
-            engine to the reconstructor's own film and gives the others `film.DEFAULT`.
+        colour: "film" for the stock's tones and colours, "photo" for grain alone.
+        stock: A bundled stock's name (`film.stocks`), a stock's file, or a loaded stock; "" is `film.DEFAULT`, and for
+            the halide engine's grain the reconstructor's own film.
+        darkroom: How the film is exposed and printed.
         film_format: The frame that the photo fills, a name in `film.FORMATS`: it says how many micrometres of film a
             pixel is. "" is 135 for a data sheet's stock, and one scan's pixel a pixel for a stock fitted to scans.
         enlargement: Above 1 the photo is that much of a crop from the frame, so its grain is larger.
@@ -179,6 +237,8 @@ def develop(
         key: Seed or random key; the same one gives the same grain.
         origin: Row and column of the photo's first pixel in the picture that it was cut from: with the same key and
             pitch (``film_format``, ``enlargement``) a crop has the picture's grain.
+        space: Of pixels that are not from a file (`color.SPACES`), and of the result then. A file's is told by its
+            colour profile; its result is sRGB.
         tile: Side of the tiles in pixels; 0 chooses.
         progress: Called with (tiles done, tiles in all).
 
@@ -189,6 +249,7 @@ def develop(
     film = stock if isinstance(stock, FilmStock) else None
     config = DevelopConfig(
         grain=grain,
+        colour=colour,
         stock="" if film else str(stock),
         film_format=film_format,
         enlargement=enlargement,
@@ -198,5 +259,7 @@ def develop(
         strength=strength,
         tile=tile,
     )
-    developer = Developer(config, stock=film, scanner=scanner, network=network, statistics=statistics)
-    return developer(photo, key=key, origin=origin, progress=progress)
+    developer = Developer(
+        config, stock=film, darkroom=darkroom, scanner=scanner, network=network, statistics=statistics
+    )
+    return developer(photo, key=key, origin=origin, space=space, progress=progress)

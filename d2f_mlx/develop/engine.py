@@ -6,6 +6,8 @@ from typing import Protocol
 
 import mlx.core as mx
 
+from .colour import Colour
+
 
 class Engine(Protocol):
     """Give one tile of a picture its grain.
@@ -23,10 +25,12 @@ class Engine(Protocol):
     parallel: int
 
     def overlap(self, size: tuple[int, int]) -> int:
-        """Return how far beyond a tile it looks, in pixels, in a picture of this height and width."""
+        """Return how far beyond a tile it looks, in pixels, in a picture of this height and width, colour apart."""
         ...
 
-    def __call__(self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
+    def __call__(
+        self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int], colour: Colour | None
+    ) -> mx.array:
         """Develop a tile.
 
         Args:
@@ -34,6 +38,7 @@ class Engine(Protocol):
             key: The picture's random key.
             origin: Row and column in the picture of the tile's first pixel; may be negative.
             size: Height and width of the whole picture.
+            colour: What gives the picture the film's colour; None leaves the photo's.
 
         Shape: -> (h, w, 3), in [0, 1]
         """

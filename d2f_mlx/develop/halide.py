@@ -1,4 +1,8 @@
-"""The halide engine: halides are scattered over the photo, and a network rebuilds the film between them."""
+"""The halide engine: halides are scattered over the photo, and a network rebuilds the film between them.
+
+Its networks learned from scans, which are positives: where the other engines put grain into the film's density before
+it is printed, this one puts it onto the finished print, or scan.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from ..grain import Halides, HalideStatistics, scatter
 from ..grain.filters import averaged
 from ..grain.halide import Kind
 from ..models import Reconstructor
+from .colour import Colour
 from .config import LARGEST_TILE, DevelopConfig
 from .stochastic import scanned
 
@@ -39,9 +44,11 @@ class HalideEngine:
             stock = FilmStock.load(config.stock)
         if stock is not None and statistics is not None:
             raise ValueError("develop expects a stock or halide statistics, got both")
-        if stock is None and (config.film_format or config.enlargement != 1 or config.exposure_index):
+        framed = config.colour == "film"  # light spreads on a film of some size, then
+        sized = bool(config.film_format) or config.enlargement != 1
+        if stock is None and (config.exposure_index or (sized and not framed)):
             raise ValueError("develop expects a stock with a film_format, an enlargement or an exposure_index")
-        if stock is None and scanner not in (None, Scanner()):
+        if stock is None and not framed and scanner not in (None, Scanner()):
             raise ValueError("develop expects a stock with a scanner of one's own, got none")
         if stock is not None and config.exposure_index:
             push(stock, config.exposure_index)
@@ -60,8 +67,17 @@ class HalideEngine:
         """Return the network's reach and that of the local mean."""
         return self._network.overlap + _DRIFT
 
-    def __call__(self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
-        """Scatter halides over one tile and rebuild it."""
+    def __call__(
+        self,
+        photo: mx.array,
+        key: mx.array,
+        origin: tuple[int, int],
+        size: tuple[int, int],
+        colour: Colour | None = None,
+    ) -> mx.array:
+        """Give a tile the film's colour, scatter halides over the positive and rebuild it."""
+        if colour:
+            photo = colour(photo, origin, max(size))
         halides = self.scattered(photo, self._statistics(max(size)), key, origin)
         return self._rebuild(photo, halides.mask, halides.image, mx.array(self._config.strength, mx.float32))
 

@@ -11,6 +11,7 @@ from ..backend import on_gpu
 from ..film import DEFAULT, BooleanGrain, FilmStock, ScannedGrain, Scanner, boolean_grain, pitch_of, push, scanned_grain
 from ..grain.gaussian import unit_grain
 from ..grain.overlay import add_grain
+from .colour import Colour, FilmColour
 from .config import LARGEST_TILE, DevelopConfig
 
 _MOST_PARALLEL = 4
@@ -43,15 +44,29 @@ class StochasticEngine:
         discs = self._discs(max(size))
         return discs.reach if discs else 0
 
-    def __call__(self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
-        """Add grain to one tile."""
+    def __call__(
+        self,
+        photo: mx.array,
+        key: mx.array,
+        origin: tuple[int, int],
+        size: tuple[int, int],
+        colour: Colour | None = None,
+    ) -> mx.array:
+        """Add grain to one tile: to the density of the film that the chain exposed, or to that behind a positive."""
         grain = self._grain(max(size))
+        if isinstance(colour, FilmColour):
+            density = colour.densities(photo, origin, max(size))
+            return colour.picture(grain.add_to(density, self._unit(density, key, origin, size)))
+        if colour:
+            photo = colour(photo, origin, max(size))
+        return self._add(photo, self._unit(grain.behind(photo), key, origin, size), grain.tone)
+
+    def _unit(self, density: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
+        """Draw a tile's grain, of mean 0 and variance 1."""
         discs = self._discs(max(size))
         if discs:
-            unit = discs.unit(photo, key, origin)
-        else:
-            unit = unit_grain(grain.field, key, origin, (photo.shape[0], photo.shape[1]))
-        return self._add(photo, unit, grain.tone)
+            return discs.unit(density, key, origin)
+        return unit_grain(self._grain(max(size)).field, key, origin, (density.shape[0], density.shape[1]))
 
     def _discs_for(self, long_side: int) -> BooleanGrain | None:
         return boolean_grain(self._stock, self._grain(long_side)) if self._config.grain == "boolean" else None

@@ -75,22 +75,21 @@ class BooleanGrain:
         reaches = (boolean_reach(r.radius, r.radius_sigma, blur=r.blur, zoom=self.zoom) for r in self.layers)
         return int(np.ceil((max(reaches) + 1) * self.zoom)) + 2
 
-    def unit(self, photo: mx.array, key: mx.array, origin: tuple[int, int]) -> mx.array:
+    def unit(self, density: mx.array, key: mx.array, origin: tuple[int, int]) -> mx.array:
         """Draw a tile's grain, of mean 0 and variance 1 in every channel.
 
         Args:
-            photo: Display-encoded; it says how dense the film is. Shape (H, W, 3)
+            density: Net density of the film. Shape (H, W, 3)
             key: Random key.
             origin: Row and column of the first pixel in the whole picture.
 
         Shape: -> (H, W, 3)
         """
-        shade = mx.clip(photo * (_SHADES - 1) + 0.5, 0, _SHADES - 1).astype(mx.int32)
-        table = mx.array(_coverage(self.grain), mx.float32)
-        planes = []
-        for index, layer in enumerate(self.layers):
-            coverage = mx.take(table[:, index], shade[..., index])
-            planes.append(self._plane(layer, coverage, mx.random.split(key, 3)[index], origin))
+        covered = mx.clip(1 - mx.power(10, -mx.maximum(density, 0)), _LEAST, _MOST)
+        planes = [
+            self._plane(layer, covered[..., index], mx.random.split(key, 3)[index], origin)
+            for index, layer in enumerate(self.layers)
+        ]
         mixing = self.grain.field.mixing
         channels = [
             reduce(add, (mixing[c, m] * plane for m, plane in enumerate(planes))) for c in range(mixing.shape[0])
@@ -185,8 +184,3 @@ def _matching_blur(radius: float, spread: float, neighbour: float) -> float:
     seen = power * f * np.exp(-((2 * np.pi * _BLURS[:, None]) ** 2) * f**2)
     lag = (seen * along).sum(1) / seen.sum(1)
     return float(np.interp(neighbour, lag, _BLURS))
-
-
-def _coverage(grain: ScannedGrain) -> np.ndarray:
-    """Tabulate coverage by display value, (257, 3)."""
-    return (1 - 10 ** -np.maximum(grain.density, 0)).clip(_LEAST, _MOST)

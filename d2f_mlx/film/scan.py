@@ -34,6 +34,8 @@ FORMATS = {  # long side of the picture on the film, mm
 """Film formats and the long side of a frame in millimetres (ISO 1007, ISO 732 and SMPTE camera apertures)."""
 DEFAULT = "kodak-vision3-250d"
 """The stock that is used where none is named."""
+SIGMA_STEP = 0.005
+"""Of net density, in the table of a `ScannedGrain`."""
 _TYPICAL = 0.75  # net density at which the channels' correlation is taken; it hardly depends on it
 _PUSH = 0.27  # log of granularity by log of exposure index
 _GREY_DENSITY = -math.log10(0.18)
@@ -79,6 +81,7 @@ class ScannedGrain:
         tone: Density and granularity by display value, for `grain.overlay.add_grain`.
         pitch_um: The scan's pixel pitch.
         density: Net density behind display values from 0 to 1. Shape (257, 3)
+        sigma: Deviation by net density, `SIGMA_STEP` apart from 0 on. Shape (K, 3)
         neighbours: Each field's correlation between neighbouring pixels. Shape (M,)
         kernel: The filter that gives white noise on the pixels the mean spectrum of the channels. Shape (9, 9)
     """
@@ -87,8 +90,21 @@ class ScannedGrain:
     tone: Tone
     pitch_um: float
     density: np.ndarray
+    sigma: np.ndarray
     neighbours: np.ndarray
     kernel: np.ndarray
+
+    def behind(self, photo: mx.array) -> mx.array:
+        """Give the net density behind a positive's display values, (H, W, 3) -> (H, W, 3)."""
+        last = len(self.density) - 1
+        shade = mx.clip(photo * last + 0.5, 0, last).astype(mx.int32) * 3 + mx.arange(3)
+        return mx.take(mx.array(self.density, mx.float32).reshape(-1), shade)
+
+    def add_to(self, density: mx.array, unit: mx.array) -> mx.array:
+        """Add grain of mean 0 and variance 1 to net densities, as strong as each density's is; (H, W, 3)."""
+        last = len(self.sigma) - 1
+        place = mx.clip(density / SIGMA_STEP + 0.5, 0, last).astype(mx.int32) * 3 + mx.arange(3)
+        return density + mx.take(mx.array(self.sigma, mx.float32).reshape(-1), place) * unit
 
 
 def pitch_of(size: tuple[int, int], film_format: str = "135", enlargement: float = 1.0) -> float:
@@ -201,7 +217,9 @@ def scanned_grain(
     kernel = pixel_kernel(stock.frequency, mean, radius=4, **seen_as)
     density = np.repeat(film_density(stock, np.linspace(0, 1, 257), scanner)[:, None], 3, 1)
     neighbours = np.array([_neighbours(stock.frequency, shape[1][:, [m]], seen_as) for m in range(mixing.shape[1])])
-    return ScannedGrain(field, tone, pitch_um, density, neighbours, kernel)
+    steps = np.arange(0, stock.grain_density[-1] + SIGMA_STEP, SIGMA_STEP)
+    sigma = strength * np.linalg.norm(channels(steps), axis=2)
+    return ScannedGrain(field, tone, pitch_um, density, sigma, neighbours, kernel)
 
 
 def _neighbours(frequency: np.ndarray, spectrum: np.ndarray, seen_as: dict[str, float]) -> float:

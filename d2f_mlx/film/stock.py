@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -12,7 +11,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..grain import HalideStatistics
-from ..images.files import _replacing
+from .shelf import find, plain, save
+from .spectra import Spectra
 
 BUNDLED = Path(__file__).parent / "stocks"
 """The folder of the stocks that come with the package; each file in it is a name for `FilmStock.load`."""
@@ -60,6 +60,9 @@ class FilmStock:
         radius_um: Mean radius of a grain or dye cloud of each layer, where a model of them made the spectrum.
         radius_sigma_um: Standard deviation of that radius, of a log-normal distribution.
         halides: What halides its scans have.
+        spectra: How it sees and absorbs light; None for a stock that was fitted to scans.
+        palette: The look of its scans, of a stock that was fitted to them: sRGB colours to sRGB colours, indexed [red,
+            green, blue]. Shape (N, N, N, 3)
         report: How sure this is, and what else is known; JSON values.
 
     Raises: ValueError that names the field and what it holds.
@@ -89,6 +92,8 @@ class FilmStock:
     radius_um: np.ndarray | None = None
     radius_sigma_um: np.ndarray | None = None
     halides: HalideStatistics | None = None
+    spectra: Spectra | None = None
+    palette: np.ndarray | None = None
     report: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -120,6 +125,12 @@ class FilmStock:
             value = getattr(self, name)
             least = 0 if name == "radius_sigma_um" else np.finfo(float).tiny
             _check(value is None or bool((value >= least).all()), f"{name} above 0", value)
+        if self.palette is not None:
+            palette = np.array(self.palette, np.float64)
+            cube = palette.ndim == 4 and palette.shape == (*[len(palette)] * 3, 3) and len(palette) > 1
+            _check(cube and bool(np.isfinite(palette).all()), "a finite palette of shape (N, N, N, 3)", palette.shape)
+            palette.flags.writeable = False
+            object.__setattr__(self, "palette", palette)
         _check(sorted(self.sources) == sorted(SOURCES), f"sources of {', '.join(SOURCES)}", sorted(self.sources))
         for name, source in self.sources.items():
             known = source.split(":")[0].split(" ")[0] in _ORIGINS
@@ -177,8 +188,10 @@ class FilmStock:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.halides is not None:
             values["halides"] = {f.name: getattr(self.halides, f.name) for f in fields(self.halides)}
-            values["halides"] = {name: _plain(value) for name, value in values["halides"].items()}
-        return {"format": _FORMAT, **{name: _plain(value) for name, value in values.items()}}
+            values["halides"] = {name: plain(value) for name, value in values["halides"].items()}
+        if self.spectra is not None:
+            values["spectra"] = self.spectra.to_dict()
+        return {"format": _FORMAT, **{name: plain(value) for name, value in values.items()}}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> FilmStock:
@@ -194,14 +207,13 @@ class FilmStock:
             counts = {name: halides[name] for name in ("pictures", "blocks")}
             arrays = {name: np.array(value, np.float32) for name, value in halides.items() if name not in counts}
             values["halides"] = HalideStatistics(**arrays, **counts)
+        if values.get("spectra") is not None:
+            values["spectra"] = Spectra(**values["spectra"])
         return cls(**values)
 
     def save(self, path: str | Path) -> None:
         """Write one JSON file, a line a field, whole or not at all."""
-        lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in self.to_dict().items())
-        text = "{\n" + ",\n".join(lines) + "\n}\n"
-        with _replacing(Path(path)) as file:
-            file.write(text.encode())
+        save(path, self.to_dict())
 
     @classmethod
     def fit(cls, scans: Sequence[str | Path | np.ndarray], **options: Any) -> FilmStock:
@@ -216,7 +228,7 @@ class FilmStock:
 
         Raises: ValueError that names similar stocks, or the file and what is wrong with it.
         """
-        path = _find(name)
+        path = find(name, stocks(), "FilmStock.load expects a bundled stock")
         try:
             return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -224,26 +236,6 @@ class FilmStock:
 
 
 _AXES = ("log_exposure", "grain_density", "frequency")
-
-
-def _find(name: str | Path) -> Path:
-    known = stocks()
-    slug = "-".join(str(name).lower().replace("_", " ").replace("-", " ").split())
-    if slug in known:
-        return known[slug]
-    for path in (Path(name), Path(f"{name}.json")):
-        if path.suffix.lower() == ".json" and (path.is_file() or path == Path(name)):
-            return path
-    near = sorted((other for other in known if slug and slug in other), key=len)
-    near += [other for other in difflib.get_close_matches(slug, known, n=4, cutoff=0.5) if other not in near]
-    hint = f"did you mean {', '.join(near[:6])}?" if near else "d2f stocks lists them"
-    raise ValueError(f"FilmStock.load expects a bundled stock or a .json file, got {str(name)!r}: {hint}")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _check(holds: bool, expected: str, got: object) -> None:

@@ -7,6 +7,7 @@ from .files import (
     Picture,
     find,
     read,
+    replacing,
     size,
     write,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "map_tiles",
     "read",
     "read_tile",
+    "replacing",
     "size",
     "split",
     "subsampled",

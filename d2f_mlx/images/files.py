@@ -263,13 +263,16 @@ def write(
         wanted = 8 if form in ("JPEG", "WEBP") else bits or 8 * pixels.itemsize
         if exif is not None:
             exif = metadata.carried_exif(metadata.parse_exif(exif), pixels.shape[:2])
-        with _replacing(path) as file:
+        with replacing(path) as file:
             _encode(file, form, with_bits(pixels, wanted), exif, icc, quality)
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file in the same folder that takes the path's place once it is complete."""
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file in the same folder that takes the path's place once it is complete.
+
+    An error inside the ``with`` leaves what was there as it was.
+    """
     path = path.resolve()  # through a link, replace the file and not the link
     part = path.parent / f".d2f-{secrets.token_hex(6)}.part"
     try:

@@ -652,14 +652,14 @@ def test_a_full_disk_leaves_no_half_jpeg(tmp_path, monkeypatch):
     target = tmp_path / "film.jpg"
     write(target, np.zeros((8, 8, 3), np.uint8))
     before = target.read_bytes()
-    real = files._replacing
+    real = files.replacing
 
     @contextmanager
     def limited(path):
         with real(path) as file:
             yield SimpleNamespace(write=partial(full, file))
 
-    monkeypatch.setattr(files, "_replacing", limited)
+    monkeypatch.setattr(files, "replacing", limited)
     with pytest.raises(ImageFileError, match=r"film\.jpg: No space left"):
         write(target, np.ones((8, 8, 3), np.uint8))
     assert target.read_bytes() == before
