@@ -160,7 +160,7 @@ def main() -> None:
         measured(digital, None, "digital").row("digital", reference),
     ]
     for name in arguments.networks:
-        config = DevelopConfig(name, strength=arguments.strength)
+        config = DevelopConfig(name, strength=arguments.strength, grain="halide", colour="photo")
         kinds = {"field": HalideEngine, "sites": SitesEngine}
         if checkpoint.from_pretrained(name).config.way == "absolute":
             del kinds["sites"]

@@ -61,11 +61,12 @@ class Contestant(NamedTuple):
 
 
 def ours(**options: str) -> Callable[[int, int], Run]:
-    """Develop with one of our engines, at the pitch of the whole picture."""
+    """Give grain alone with one of our engines, at the pitch of the whole picture."""
 
     def prepare(width: int, part: int) -> Run:
         enlargement = width / part if options.get("stock") else 1.0
-        return Developer(DevelopConfig(**options, enlargement=enlargement))  # pyright: ignore[reportArgumentType]
+        config = DevelopConfig(**options, colour="photo", enlargement=enlargement)  # pyright: ignore[reportArgumentType]
+        return Developer(config)
 
     return prepare
 

@@ -52,7 +52,7 @@ def develop(name: str, height: int, width: int) -> dict[str, float]:
     """Develop generated pixels in this process and report its peak memory."""
     tile = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     photo = np.tile(tile, (height // 256 + 1, width // 256 + 1, 1))[:height, :width]
-    developer = Developer(DevelopConfig(name))
+    developer = Developer(DevelopConfig(name, grain="halide", colour="photo"))
     start = time.perf_counter()
     developer(photo)
     seconds = time.perf_counter() - start

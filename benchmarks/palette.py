@@ -4,7 +4,7 @@
     python benchmarks/palette.py rolls/* --photos DATA/digital --json palette.json
 
 Sliced Wasserstein distance in L*a*b* between scans that nothing was learned from and photographs that nothing was
-learned from, over three folds: the photographs as they are, with the palette of the other scans (`fit_palette`, which
+learned from, over four folds: the photographs as they are, with the palette of the other scans (`fit_palette`, which
 chooses its strength by holding out scans of those), and with two rivals in the same run: means and standard deviations
 of L*a*b* (Reinhard et al. 2001) and scikit-image's histogram matching by channel, which sees the held-out photographs'
 own histograms. `ratio` is the distance after over the distance before. Without --photos the bundled colours are used.
@@ -34,7 +34,7 @@ from tqdm import tqdm
 
 from report import add_json, publish
 
-FOLDS = 3
+FOLDS = 4
 EACH = 512
 REFERENCE_EACH = 256
 Pictures = Sequence[np.ndarray]
@@ -89,10 +89,8 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="write the bundled colours here instead")
     add_json(parser)
     arguments = parser.parse_args()
-    if arguments.photos:
-        photos = [colours_of(path) for path in images.find([arguments.photos])]
-    else:
-        photos = list(reference())
+    paths = images.find([arguments.photos]) if arguments.photos else []
+    photos = [colours_of(path) for path in paths] or list(reference())
     if arguments.reference:
         write_reference(photos, arguments.reference)
         return
@@ -104,10 +102,8 @@ def main() -> None:
             print(f"no row for {roll}: {len(film)} colour scans")
             continue
         found = distances(film, [colours[:EACH] for colours in photos])
-        cells = {name: found[name] for name in found}
         ratios = {f"{name}, ratio": found[name] / found["before"] for name in METHODS}
-        chosen = fit_palette(film, photos).report
-        rows.append({"roll": roll.name, "scans": len(film), **cells, **ratios, "chosen": chosen["chosen"]})
+        rows.append({"roll": roll.name, "scans": len(film), **found, **ratios})
     if not rows:
         parser.error("expected folders of scans, four in colour or more in each")
     publish(f"Distance in L*a*b* to held-out scans, {len(photos)} photographs", rows, arguments.json)

@@ -76,7 +76,7 @@ def calibrated(
         out = []
         for index, picture in enumerate(base):
             enlargement = pitch_of(picture.shape[:2], "135") / pitch_um
-            config = DevelopConfig(grain=grain, film_format="135", enlargement=enlargement)
+            config = DevelopConfig(grain=grain, colour="photo", film_format="135", enlargement=enlargement)
             out.append(images.from_float(Developer(config, stock=scaled, scanner=scanner)(picture, key=index)))
         found = measured(out)
         used = factor
@@ -133,7 +133,8 @@ def main() -> None:
 
     add("film, other half", left)
     for grain in engines if stock else ():
-        add(f"{grain}, fitted", grained(Developer(DevelopConfig(grain=grain), stock=stock), base))
+        config = DevelopConfig(grain=grain, colour="photo")
+        add(f"{grain}, fitted", grained(Developer(config, stock=stock), base))
     if arguments.sheet:
         sheet = FilmStock.load(arguments.sheet)
         pitch_um = pitch_of(images.size(paths[0]), arguments.film_format)

@@ -13,7 +13,7 @@ from pathlib import Path
 import colour
 import numpy as np
 
-COLUMNS = "nm x y z s0 s1 s2 red green blue".split()
+COLUMNS = ["nm", "x", "y", "z", "s0", "s1", "s2", "red", "green", "blue"]
 
 
 def table() -> np.ndarray:

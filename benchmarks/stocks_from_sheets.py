@@ -347,7 +347,7 @@ def spectra_of(stem: str, sheets: dict[str, dict], base_density: np.ndarray, kel
         [sensitivity_of(c) for c in sheet["log_sensitivity"]] * (3 // len(sheet["log_sensitivity"])), 1
     )
     mtf, mtf_source = mtf_of(sheet)
-    sources = {"sensitivity": "sheet", "mtf": mtf_source}
+    sources: dict[str, str] = {"sensitivity": "sheet", "mtf": mtf_source}
     parts: dict[str, Any] = {"kelvin": kelvin, "frequency": MTF_FREQUENCY, "mtf": mtf}
     if sheet["density_measure"] == "bw":
         sources |= {"dyes": "model: silver is neutral", "base": "model: as neutral as silver"}
@@ -355,7 +355,8 @@ def spectra_of(stem: str, sheets: dict[str, dict], base_density: np.ndarray, kel
         return Spectra(sensitivity=sensitivity.round(4), measure="visual", masking=0.0, sources=sources, **parts)
     owner = stem if "spectral_density" in sheet else lender_of(stem, sheets)
     dyes = np.stack([on_grid(dye) for dye in sheets[owner]["spectral_density"]], 1).clip(0)
-    sources["dyes"] = "sheet" if owner == stem else f"borrowed: {NAMES[owner][1]}"
+    title = NAMES.get(owner, (owner, sheets[owner]["name"]))[1]
+    sources["dyes"] = "sheet" if owner == stem else f"borrowed: {title}"
     own_base = "d_min_sd" in sheet
     base = on_grid(sheet["d_min_sd"]) if own_base else np.zeros(len(WAVELENGTH))
     measure = sheet["density_measure"]
@@ -509,7 +510,7 @@ def main() -> None:
             without_backing(stock).save(arguments.out / "stocks" / "cinestill-800t.json")
         rho = stock.correlation[[0, 0, 1], [1, 2, 2]]
         print(f"{stock.name}: radius {stock.radius_um} um, rho RG RB GB {rho.round(3)}, {stock.sources['granularity']}")
-    for stem in PRINTS.keys() & read.keys():
+    for stem in (stem for stem in PRINTS if stem in read):
         paper = convert_print(stem, read)
         paper.save(arguments.out / "prints" / f"{paper.name}.json")
         print(f"{paper.name}: base {paper.base.round(2)}, greatest {paper.curves[-1].round(2)}")

@@ -8,10 +8,11 @@ d2f.write("film.jpg", film)
 
 from . import backend as backend  # isort: skip  (it puts a fast BLAS under MLX before MLX is loaded)
 
-from . import checkpoint, evaluate, film, grain, images, models
+from . import checkpoint, color, evaluate, film, grain, images, models
 from .checkpoint import from_pretrained
-from .develop import DevelopConfig, Developer, develop
-from .film import FilmStock, Scanner, stocks
+from .color import Lut3D
+from .develop import DevelopConfig, Developer, contact_sheet, develop, film_look
+from .film import Darkroom, FilmStock, PrintStock, Scanner, prints, stocks
 from .grain import GrainMeasurement, HalideStatistics, density, extrema, halide_image, peaks, scatter, valleys
 from .images import read, write
 from .models import Reconstructor, ReconstructorConfig
@@ -19,27 +20,34 @@ from .models import Reconstructor, ReconstructorConfig
 __version__ = "0.1.0"
 
 __all__ = [
+    "Darkroom",
     "DevelopConfig",
     "Developer",
     "FilmStock",
     "GrainMeasurement",
     "HalideStatistics",
+    "Lut3D",
+    "PrintStock",
     "Reconstructor",
     "ReconstructorConfig",
     "Scanner",
     "backend",
     "checkpoint",
+    "color",
+    "contact_sheet",
     "density",
     "develop",
     "evaluate",
     "extrema",
     "film",
+    "film_look",
     "from_pretrained",
     "grain",
     "halide_image",
     "images",
     "models",
     "peaks",
+    "prints",
     "read",
     "scatter",
     "stocks",

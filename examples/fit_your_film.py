@@ -23,8 +23,11 @@ def stand_ins() -> list[np.ndarray]:
     steps = np.linspace(0.05, 0.95, 16, dtype=np.float32)
     wedge = np.repeat(np.repeat(steps.reshape(4, 4), 192, 0), 256, 1)[..., None].repeat(3, 2)
     film = d2f.FilmStock.load("kodak-vision3-500t")
-    scans = [d2f.develop(wedge, grain="gaussian", stock=film, enlargement=4, key=key) for key in range(3)]
-    return [d2f.images.from_float(scan) for scan in scans]
+
+    def scan(key: int) -> np.ndarray:
+        return d2f.develop(wedge, grain="gaussian", colour="photo", stock=film, enlargement=4, key=key)
+
+    return [d2f.images.from_float(scan(key)) for key in range(3)]
 
 
 def main() -> None:
@@ -41,7 +44,7 @@ def main() -> None:
     print(f"{film.report['blocks']} flat blocks, correlation {film.correlation.round(2).tolist()}")
 
     photo = d2f.read(arguments.photo).pixels if arguments.photo else data.coffee()
-    developed = d2f.develop(photo, grain="gaussian", stock=arguments.out / "my-film.json", key=1)
+    developed = d2f.develop(photo, grain="gaussian", colour="photo", stock=arguments.out / "my-film.json", key=1)
     d2f.write(arguments.out / "photo.png", developed)
 
     report = realism([developed], scans, [photo])

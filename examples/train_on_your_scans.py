@@ -56,7 +56,8 @@ def main() -> None:
         statistics=statistics,
         callbacks=[follow],
     )
-    film = d2f.develop(data.chelsea(), reconstructor=network, statistics=statistics)
+    photo = data.chelsea()
+    film = d2f.develop(photo, grain="halide", colour="photo", reconstructor=network, statistics=statistics)
     d2f.write(arguments.out / "my-film.png", film)
 
 

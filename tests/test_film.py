@@ -38,7 +38,7 @@ def test_film_has_the_density_of_peaks_that_the_notes_give():
 
 @pytest.mark.parametrize("name", ["unet", "dianet"])
 def test_developed_photographs_have_films_density_and_their_own_tones(name):
-    developer = Developer(DevelopConfig(name))
+    developer = Developer(DevelopConfig(name, grain="halide", colour="photo"))
     densities = []
     for path in images.find([DATA / "digital"])[::3]:
         photo = images.read(path).pixels

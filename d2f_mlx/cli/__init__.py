@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import demo, develop, evaluate, fit, grain, info, measure, stocks, train
+from . import contact, demo, develop, evaluate, fit, grain, info, lut, measure, stocks, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="d2f", description="Digital photographs become film.")
     parser.add_argument("--version", action="version", version=f"d2f_mlx {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (develop, grain, stocks, fit, measure, evaluate, train, demo, info):
+    for command in (develop, grain, contact, lut, stocks, fit, measure, evaluate, train, demo, info):
         command.add(commands)
     parsed = parser.parse_args(arguments)
     try:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from .. import images
 from ..develop import DevelopConfig, Developer
+from ..film import Darkroom, Scanner
 from .flags import add_flags, from_flags
 
 PHOTOS = ("astronaut", "coffee", "chelsea")
@@ -23,7 +24,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("d2f-demo.png"), help="(default: d2f-demo.png)")
     parser.add_argument("--photo", choices=PHOTOS, default="astronaut", help="(default: astronaut)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another grain (default: 0)")
-    add_flags(parser, DevelopConfig)
+    for config in (DevelopConfig, Darkroom, Scanner):
+        add_flags(parser, config)
     parser.set_defaults(run=run)
 
 
@@ -34,8 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError:
         raise ValueError("demo needs a photograph from scikit-image: pip install 'd2f_mlx[demo]'") from None
     photo = getattr(data, arguments.photo)()
-    film = Developer(from_flags(arguments, DevelopConfig))(photo, key=arguments.seed)
-    images.write(arguments.out, sheet(photo, film))
+    developer = Developer(
+        from_flags(arguments, DevelopConfig),
+        darkroom=from_flags(arguments, Darkroom),
+        scanner=from_flags(arguments, Scanner),
+    )
+    images.write(arguments.out, sheet(photo, developer(photo, key=arguments.seed)))
     print(f"{arguments.out}: before, after, and a 100 % crop of each")
     return 0
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from .. import images
 from ..develop import DevelopConfig, Developer
-from ..film import Scanner
+from ..film import Darkroom, Scanner
 from .flags import add_flags, from_flags
 
 _EIGHT_BITS = (".jpg", ".jpeg", ".webp")
@@ -22,12 +22,14 @@ _EIGHT_BITS = (".jpg", ".jpeg", ".webp")
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command's parser."""
     what = "turn digital photographs into film pictures"
-    add_parser(commands, "develop", what, "Turn digital photographs into film pictures.")
+    description = "Turn digital photographs into film pictures: the film's colours, and its grain."
+    parser = add_parser(commands, "develop", what, description)
+    add_flags(parser, Darkroom)
 
 
 def add_parser(
     commands: argparse._SubParsersAction, name: str, what: str, description: str, **defaults: object
-) -> None:
+) -> argparse.ArgumentParser:
     """Add the parser of a command that develops.
 
     Args:
@@ -57,13 +59,18 @@ def add_parser(
     for config in (DevelopConfig, Scanner):
         add_flags(parser, config)
     parser.set_defaults(run=run, **defaults)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Develop every photo; go on past those that fail, and return 1 if any did."""
     if not arguments.out:
         raise ValueError("develop expects the name of an output, got an empty one")
-    developer = Developer(from_flags(arguments, DevelopConfig), scanner=from_flags(arguments, Scanner))
+    developer = Developer(
+        from_flags(arguments, DevelopConfig),
+        darkroom=from_flags(arguments, Darkroom),
+        scanner=from_flags(arguments, Scanner),
+    )
     jobs, failures = plan(arguments.photos, Path(arguments.out))
     if arguments.bits == 16 and any(out.suffix.lower() in _EIGHT_BITS for _, out in jobs):
         raise ValueError(f"--bits 16 is for PNG and TIFF; {' '.join(_EIGHT_BITS)} hold 8")
@@ -94,9 +101,12 @@ def _develop(developer: Developer, photo: Path, out: Path, arguments: argparse.N
             tiles.total = total
             tiles.update(done - tiles.n)
 
-        film = developer(picture.pixels, key=mx.random.key(seed), progress=progress)
+        try:
+            film = developer(picture, key=mx.random.key(seed), progress=progress)
+        except ValueError as error:
+            raise images.ImageFileError(f"{photo.name}: {error}") from error
     out.parent.mkdir(parents=True, exist_ok=True)
-    images.write(out, film, exif=picture.exif, icc=picture.icc, quality=arguments.quality, bits=arguments.bits)
+    images.write(out, film.pixels, exif=film.exif, icc=film.icc, quality=arguments.quality, bits=arguments.bits)
 
 
 def plan(inputs: list[str], out: Path) -> tuple[list[tuple[Path, Path]], list[str]]:

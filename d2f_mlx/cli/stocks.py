@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..film import FilmStock, stocks
+from ..film import FilmStock, PrintStock, print_for, prints, stocks
 
 _NET = (0.1, 0.3, 0.5, 1.0, 1.5, 2.0)
-_HEADER = ("name", "type", "ISO", "year", "RMS", "grain", "curves")
+_HEADER = ("name", "type", "ISO", "year", "RMS", "grain", "curves", "dyes", "printed on")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -21,15 +21,22 @@ def add(commands: argparse._SubParsersAction) -> None:
         "stocks",
         help="list the film stocks, or show one",
         description="List the bundled film stocks, or show one with its granularity, its grain's size and correlation, "
-        "and where each figure comes from.",
+        "and where each figure comes from. With --prints, list what negatives are printed on.",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="a bundled stock, or a stock's .json file")
+    parser.add_argument("--prints", action="store_true", help="list print films and papers")
     parser.add_argument("--json", action="store_true", help="print JSON; of one stock all there is")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table, or one stock's card."""
+    if arguments.prints:
+        if arguments.name is not None:
+            raise ValueError("stocks expects a name or --prints, got both")
+        papers = [print_summary(PrintStock.load(path)) for path in prints().values()]
+        print(json.dumps(papers, indent=2) if arguments.json else print_table(papers))
+        return 0
     if arguments.name is None:
         rows = [summary(FilmStock.load(path)) for path in stocks().values()]
         print(json.dumps(rows, indent=2) if arguments.json else table(rows))
@@ -49,24 +56,62 @@ def summary(stock: FilmStock) -> dict[str, Any]:
         "iso": stock.iso,
         "year": stock.year,
         "rms": round(1000 * float(stock.sigma(1.0, 1)), 1),
-        "sources": stock.sources,
+        "print": print_for(stock),
+        "sources": sources_of(stock),
     }
+
+
+def sources_of(stock: FilmStock) -> dict[str, str]:
+    """Say where each of a stock's figures comes from, its spectra among them."""
+    return {**stock.sources, **(stock.spectra.sources if stock.spectra else {})}
+
+
+def print_summary(stock: PrintStock) -> dict[str, Any]:
+    """Say the main things about a print stock."""
+    return {
+        "name": stock.name,
+        "title": stock.title,
+        "type": f"black-and-white {stock.kind}" if stock.black_and_white else stock.kind,
+        "greatest density": [round(float(value), 2) for value in stock.curves[-1]],
+        "sources": {**stock.sources, **stock.spectra.sources},
+    }
+
+
+def print_table(rows: list[dict[str, Any]]) -> str:
+    """Lay out a line a print stock."""
+    cells: list[tuple[str, ...]] = [("name", "type", "D max", "curves", "dyes", "title")]
+    for row in rows:
+        kind, most = row["type"].replace("black-and-white", "b&w"), f"{sum(row['greatest density']) / 3:.1f}"
+        short = (row["sources"][name].split(":")[0] for name in ("curves", "dyes"))
+        cells.append((row["name"], kind, most, *short, row["title"]))
+    note = (
+        "d2f develop --print NAME prints a negative on it; --print scan inverts the negative as a lab's scanner does."
+    )
+    return "\n".join([*_aligned(cells, right=(2,)), "", note])
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Lay out a line a stock."""
     cells: list[tuple[str, ...]] = [_HEADER]
     for row in rows:
-        short = (row["sources"][kind].split(":")[0] for kind in ("granularity", "curves"))
+        short = (row["sources"].get(kind, "").split(":")[0] for kind in ("granularity", "curves", "dyes"))
         kind = row["type"].replace("black-and-white", "b&w")
-        cells.append((row["name"], kind, str(row["iso"] or ""), str(row["year"] or ""), f"{row['rms']:.1f}", *short))
+        rms = f"{row['rms']:.1f}"
+        cells.append((row["name"], kind, str(row["iso"] or ""), str(row["year"] or ""), rms, *short, row["print"]))
+    note = (
+        "RMS: granularity x1000 at net density 1.0, green-sensitive layer. Grain, curves, dyes: from the maker's sheet, "
+        "\nborrowed from another film's, or otherwise. d2f stocks NAME says more; d2f stocks --prints lists prints."
+    )
+    return "\n".join([*_aligned(cells, right=(2, 3, 4)), "", note])
+
+
+def _aligned(cells: list[tuple[str, ...]], right: tuple[int, ...]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(c.rjust(w) if 2 <= i <= 4 else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+    lines = (
+        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
         for line in cells
-    ]
-    note = "RMS: granularity x1000 at net density 1.0, green-sensitive layer. d2f stocks NAME says more."
-    return "\n".join([*map(str.rstrip, lines), "", note])
+    )
+    return [line.rstrip() for line in lines]
 
 
 def card(stock: FilmStock) -> str:
@@ -90,7 +135,11 @@ def card(stock: FilmStock) -> str:
     lines.append(row("power halved at, /mm", (_half_power(stock, mode) for mode in range(3))))
     if layers == 3:
         lines.append(row("correlation RG RB GB", stock.correlation[[0, 0, 1], [1, 2, 2]], "{:.2f}"))
-    lines += ["", "sources", *(f"  {name}: {source}" for name, source in stock.sources.items())]
+    if stock.spectra is not None:
+        lines.append(row("masking", [f"{stock.spectra.masking:g}"]) + f"   balanced for {stock.spectra.kelvin:g} K")
+    if facts["print"]:
+        lines.append(f"{'printed on':<22}  {facts['print']}")
+    lines += ["", "sources", *(f"  {name}: {source}" for name, source in facts["sources"].items())]
     if stock.report:
         lines += ["report", *(f"  {name}: {value}" for name, value in stock.report.items())]
     return "\n".join([*lines, "", stock.credit]).rstrip()

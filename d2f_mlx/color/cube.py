@@ -26,7 +26,7 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ValueError(f"{path.name or path}: {' '.join(reason.split())}") from error
+        raise ValueError(f"{path.name or path}: {reason}") from error
 
 
 def write_cube(path: str | Path, lut: Lut3D) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+_BLACK = 1e-30
+"""Light that counts as none, so that distances remain numbers."""
+
 
 def compress(
     linear_rgb: np.ndarray, threshold: ArrayLike = 0.82, limit: ArrayLike = 1.25, power: float = 1.2
@@ -17,7 +20,7 @@ def compress(
     limit end a little outside and are the caller's to clip; where no component is above 0 the answer is black.
 
     The defaults are for film prints shown in sRGB: colours up to 82% of the way to the boundary stay as they are, and
-    1.25 holds all of Display P3 (1.23, its cyan), whose gamut was drawn around print film's.
+    1.25 holds all of Display P3 (1.22, its green), whose gamut was drawn around print film's.
 
     Args:
         linear_rgb: Of the space that is to show them. Shape (..., 3)
@@ -41,12 +44,12 @@ def compress(
         raise ValueError(
             f"compress expects 0 <= threshold < 1 < limit and power >= 1, got {threshold}, {limit} and {power}"
         )
-    largest = np.maximum(rgb.max(axis=-1, keepdims=True), 0)
-    distance = np.divide(largest - rgb, largest, out=np.zeros_like(rgb), where=largest > 0)
+    largest = rgb.max(axis=-1, keepdims=True)
+    distance = np.divide(largest - rgb, largest, out=np.zeros_like(rgb), where=largest > _BLACK)
     scale = (top - t) / (((1 - t) / (top - t)) ** -power - 1) ** (1 / power)
     beyond = np.maximum(distance - t, 0) / scale
     # n / (1 + n^p)^(1/p), in a form that no large n overflows
     least, most = np.minimum(beyond, 1), np.maximum(beyond, 1)
     share = least / ((least / most) ** power + 1) ** (1 / power)
     moved = largest * (1 - t - scale * share)
-    return np.where(largest > 0, np.where(distance > t, moved, rgb), 0)
+    return np.where(largest > _BLACK, np.where(distance > t, moved, rgb), 0)

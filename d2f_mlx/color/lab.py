@@ -60,12 +60,10 @@ def delta_e_2000(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     a1, a2 = a1 * (1 + grey), a2 * (1 + grey)
     c1, c2 = np.hypot(a1, b1), np.hypot(a2, b2)
     h1, h2 = np.degrees(np.arctan2(b1, a1)) % 360, np.degrees(np.arctan2(b2, a2)) % 360
-    coloured = c1 * c2 > 0
-    turn = np.where(coloured, (h2 - h1 + 180) % 360 - 180, 0)
-    turn = np.where(coloured & (h2 - h1 == 180), 180, turn)
+    turn = (h2 - h1 + 180) % 360 - 180  # of greys, whose hue means nothing, all that it goes into is 0
+    turn = np.where(h2 - h1 == 180, 180, turn)
     light, chroma = (l1 + l2) / 2, (c1 + c2) / 2
-    apart = np.abs(h1 - h2) > 180
-    hue = np.where(coloured, (h1 + h2 + np.where(apart, np.where(h1 + h2 < 360, 360, -360), 0)) / 2, h1 + h2)
+    hue = (h1 + h2 + np.where(np.abs(h1 - h2) > 180, np.where(h1 + h2 < 360, 360, -360), 0)) / 2
     weight = (
         1
         - 0.17 * _cosine(hue - 30)

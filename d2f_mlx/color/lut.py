@@ -148,7 +148,7 @@ def _interpolate(
     red, green, last = grid[0], grid[1], grid[2]
     cells, fractions = [], []
     for channel in range(3):
-        place = (pixels[..., channel].astype(mx.float32) - low[channel]) * per_step[channel]
+        place = (pixels[..., channel] - low[channel]) * per_step[channel]
         place = mx.where(place > 0, mx.minimum(place, last + 1), 0)  # NaN too becomes 0: never an index outside
         cells.append(mx.minimum(place.astype(mx.int32), last))
         fractions.append(place - cells[-1])

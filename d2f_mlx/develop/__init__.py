@@ -1,9 +1,26 @@
-"""Photo to film, by tiles: one door, three engines."""
+"""Photo to film, by tiles: one door, the film's colour, three engines for its grain."""
 
-from .config import DevelopConfig, Grain
+from .colour import Colour, FilmColour, Palette
+from .config import Colours, DevelopConfig, Grain
+from .contact import contact_sheet
 from .developer import Developer, develop
 from .engine import Engine
 from .halide import HalideEngine
+from .look import film_look
 from .stochastic import StochasticEngine
 
-__all__ = ["DevelopConfig", "Developer", "Engine", "Grain", "HalideEngine", "StochasticEngine", "develop"]
+__all__ = [
+    "Colour",
+    "Colours",
+    "DevelopConfig",
+    "Developer",
+    "Engine",
+    "FilmColour",
+    "Grain",
+    "HalideEngine",
+    "Palette",
+    "StochasticEngine",
+    "contact_sheet",
+    "develop",
+    "film_look",
+]

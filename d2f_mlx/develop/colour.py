@@ -37,10 +37,9 @@ class Colour(Protocol):
 
 
 class Palette:
-    """The look of a film that was fitted to scans: a table from colours to colours, in sRGB."""
+    """A look that is a table from sRGB colours to sRGB colours, as of a film that was fitted to scans."""
 
-    def __init__(self, table: np.ndarray, space: RGBSpace, out_space: RGBSpace) -> None:
-        look = Lut3D(table)
+    def __init__(self, look: Lut3D, space: RGBSpace, out_space: RGBSpace) -> None:
         if (space, out_space) != (SRGB, SRGB):
             look = Lut3D.bake(_in_spaces(look, space, out_space), POINTS)
         self._look = look
@@ -118,7 +117,6 @@ class FilmColour:
             mx.float32,
         )
         self._optics = lru_cache(maxsize=4)(self._optics_for)
-        self._expose, self._develop = mx.compile(_exposed), mx.compile(_developed)
 
     def _optics_for(self, long_side: int) -> Optics | None:
         spectra = self._stock.spectra
@@ -140,11 +138,11 @@ class FilmColour:
 
         Shape: (H, W, 3) -> (H, W, 3)
         """
-        exposure = self._expose(photo, self._light, self._matrix)
+        exposure = _exposed(photo, self._light, self._matrix)
         spread = self._optics(long_side)
         if spread:
             exposure = spread(exposure, origin)
-        return self._develop(exposure, self._pairs, self._place)
+        return _developed(exposure, self._pairs, self._place)
 
     def picture(self, density: mx.array) -> mx.array:
         """Print, or scan, or look at densities; (H, W, 3) -> (H, W, 3), in [0, 1]."""
@@ -155,6 +153,7 @@ class FilmColour:
         return self.picture(self.densities(photo, origin, long_side))
 
 
+@mx.compile
 def _exposed(photo: mx.array, light: mx.array, matrix: mx.array) -> mx.array:
     """Turn a photo's values into what its layers get."""
     linear = mx.take(light, mx.clip(photo * (_SHADES - 1) + 0.5, 0, _SHADES - 1).astype(mx.int32))
@@ -162,6 +161,7 @@ def _exposed(photo: mx.array, light: mx.array, matrix: mx.array) -> mx.array:
     return mx.stack([r * matrix[c, 0] + g * matrix[c, 1] + b * matrix[c, 2] for c in range(3)], -1)
 
 
+@mx.compile
 def _developed(exposure: mx.array, pairs: mx.array, place: mx.array) -> mx.array:
     """Turn the layers' exposure into the channels' densities, by straight lines between the table's points."""
     stops = mx.log2(mx.maximum(exposure, DARKEST) * (1 / GREY))

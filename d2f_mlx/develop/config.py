@@ -28,6 +28,7 @@ class DevelopConfig:
         film_format: The frame that a photo fills: 135, half-frame, 645, 6x6, 6x7, 6x9, 4x5, super35, 16mm, super16,
             super8; "" is 135, and for a fitted stock the scans' own pixels.
         enlargement: Above 1, the photo is that much of a crop from the frame.
+        lut: A 3-D table (.cube) for sRGB whose colours take the place of the film's; "" for none.
         exposure_index: Speed at which the film is exposed and developed; 0 for its own.
     """
 
@@ -41,6 +42,7 @@ class DevelopConfig:
     film_format: str = ""
     enlargement: float = 1.0
     exposure_index: float = 0.0
+    lut: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < self.density_scale <= 9:
@@ -53,6 +55,8 @@ class DevelopConfig:
             raise ValueError(f"develop expects grain to be one of {', '.join(get_args(Grain))}, got {self.grain!r}")
         if self.colour not in get_args(Colours):
             raise ValueError(f"develop expects colour to be one of {', '.join(get_args(Colours))}, got {self.colour!r}")
+        if self.lut and self.colour == "photo":
+            raise ValueError("develop expects colour='film' for a lut, got colour='photo'")
         if self.film_format and self.film_format not in FORMATS:
             raise ValueError(f"develop expects a film_format of {', '.join(FORMATS)}, got {self.film_format!r}")
         if not 0.01 <= self.enlargement <= 100:

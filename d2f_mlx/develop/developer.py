@@ -7,12 +7,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
+from typing import Any, overload
 
 import mlx.core as mx
 import numpy as np
 
 from .. import images
-from ..color import SRGB, RGBSpace, convert, managed
+from ..color import SRGB, Lut3D, RGBSpace, convert, managed
 from ..film import DEFAULT, Darkroom, FilmStock, Scanner
 from ..grain import HalideStatistics
 from ..models import Reconstructor
@@ -83,14 +84,29 @@ class Developer:
                     raise ValueError("develop expects colour='film' for a darkroom, got colour='photo'")
                 return None
             film = stock or FilmStock.load(DEFAULT)
+            if self._config.lut and not plain:
+                raise ValueError("develop expects a lut or a darkroom, got both")
+            if self._config.lut:
+                return Palette(Lut3D.load(self._config.lut), space, out_space)
             if film.kind != "scan":
                 return FilmColour(film, self._config, darkroom or Darkroom(), scanner or Scanner(), space, out_space)
             if not plain:
                 raise ValueError(f"{film.name} was fitted to scans, which hold its colours: it takes no darkroom")
-            return Palette(film.palette, space, out_space) if film.palette is not None else None
+            return None if film.palette is None else Palette(Lut3D(film.palette), space, out_space)
 
         return make
 
+    @overload
+    def __call__(
+        self,
+        photo: images.Picture,
+        *,
+        key: int | mx.array = 0,
+        origin: tuple[int, int] = (0, 0),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> images.Picture: ...
+
+    @overload
     def __call__(
         self,
         photo: str | Path | np.ndarray | mx.array,
@@ -99,13 +115,46 @@ class Developer:
         origin: tuple[int, int] = (0, 0),
         space: RGBSpace = SRGB,
         progress: Callable[[int, int], None] | None = None,
-    ) -> np.ndarray:
+    ) -> np.ndarray: ...
+
+    @overload
+    def __call__(
+        self,
+        photo: str | Path | images.Picture | np.ndarray | mx.array,
+        *,
+        key: int | mx.array = 0,
+        origin: tuple[int, int] = (0, 0),
+        space: RGBSpace = SRGB,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Any: ...
+
+    def __call__(
+        self,
+        photo: str | Path | images.Picture | np.ndarray | mx.array,
+        *,
+        key: int | mx.array = 0,
+        origin: tuple[int, int] = (0, 0),
+        space: RGBSpace = SRGB,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> images.Picture | np.ndarray:
         """Develop one picture; see `develop`."""
+        if isinstance(photo, images.Picture):
+            pixels, space, icc = managed(photo.pixels, photo.icc)
+            film = self._developed(pixels, space, space, key, origin, progress)
+            return images.Picture(film, photo.exif, icc)
         if isinstance(photo, str | Path):
-            pixels, space = _opened(photo)
-            out_space = SRGB
-        else:
-            pixels, out_space = _checked(photo), space
+            return self._developed(*_opened(photo), SRGB, key, origin, progress)
+        return self._developed(_checked(photo), space, space, key, origin, progress)
+
+    def _developed(
+        self,
+        pixels: np.ndarray,
+        space: RGBSpace,
+        out_space: RGBSpace,
+        key: int | mx.array,
+        origin: tuple[int, int],
+        progress: Callable[[int, int], None] | None,
+    ) -> np.ndarray:
         words = key if isinstance(key, mx.array) else mx.random.key(operator.index(key) % 2**64)
         if words.shape != (2,):
             raise ValueError(f"develop expects a seed or a random key of two words, got shape {words.shape}")
@@ -181,7 +230,7 @@ def _checked(photo: np.ndarray | mx.array) -> np.ndarray:
 
 
 def develop(
-    photo: str | Path | np.ndarray | mx.array,
+    photo: str | Path | images.Picture | np.ndarray | mx.array,
     *,
     grain: Grain = DevelopConfig.grain,
     colour: Colours = DevelopConfig.colour,
@@ -197,10 +246,11 @@ def develop(
     strength: float = DevelopConfig.strength,
     key: int | mx.array = 0,
     origin: tuple[int, int] = (0, 0),
+    lut: str | Path = DevelopConfig.lut,
     space: RGBSpace = SRGB,
     tile: int = DevelopConfig.tile,
     progress: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
+) -> Any:
     """Turn a digital photograph into film: its colours, and its grain.
 
     Colour is a chain of what happens to light: the scene exposes the film's layers, they develop densities, the
@@ -218,7 +268,7 @@ def develop(
     device, the result depends neither on the tile size nor on where a tile was cut.
 
     Args:
-        photo: A picture file, or pixels: uint8, uint16, or float in [0, 1].
+        photo: A picture that `images.read` returned, or a file, or pixels: uint8, uint16, or float in [0, 1].
         grain: The engine.
         colour: "film" for the stock's tones and colours, "photo" for grain alone.
         stock: A bundled stock's name (`film.stocks`), a stock's file, or a loaded stock; "" is `film.DEFAULT`, and for
@@ -237,10 +287,13 @@ def develop(
         key: Seed or random key; the same one gives the same grain.
         origin: Row and column of the photo's first pixel in the picture that it was cut from: with the same key and
             pitch (``film_format``, ``enlargement``) a crop has the picture's grain.
-        space: Of pixels that are not from a file (`color.SPACES`), and of the result then. A file's is told by its
-            colour profile; its result is sRGB.
+        lut: A 3-D table (.cube) for sRGB whose colours take the place of the film's; "" for none.
+        space: Of mere pixels, and of the result then (`color.SPACES`). A picture's is told by its colour profile.
         tile: Side of the tiles in pixels; 0 chooses.
         progress: Called with (tiles done, tiles in all).
+
+    Returns: for a picture a picture, with the EXIF and the profile to write with it; else pixels, those of a file in
+    sRGB.
 
     Shape: (H, W, 3) -> the same, in the photo's type (float32 for floats)
     Raises: ValueError for bad arguments, `images.ImageFileError` for a bad file, before any work is done.
@@ -257,6 +310,7 @@ def develop(
         reconstructor=DevelopConfig.reconstructor if network else str(reconstructor),
         density_scale=density_scale,
         strength=strength,
+        lut=str(lut),
         tile=tile,
     )
     developer = Developer(

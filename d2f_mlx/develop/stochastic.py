@@ -15,6 +15,7 @@ from .colour import Colour, FilmColour
 from .config import LARGEST_TILE, DevelopConfig
 
 _MOST_PARALLEL = 4
+_ADD = mx.compile(add_grain)
 
 
 class StochasticEngine:
@@ -32,7 +33,6 @@ class StochasticEngine:
             raise ValueError(f"{self._stock.name} was fitted to scans and has its scanner in it: it takes no other")
         self._grain = lru_cache(maxsize=4)(self._grain_for)
         self._discs = lru_cache(maxsize=4)(self._discs_for)
-        self._add = mx.compile(add_grain)
         if config.exposure_index:
             push(self._stock, config.exposure_index)
         # MLX computes elementwise work on one core; on a GPU there is nothing to share out.
@@ -56,10 +56,14 @@ class StochasticEngine:
         grain = self._grain(max(size))
         if isinstance(colour, FilmColour):
             density = colour.densities(photo, origin, max(size))
-            return colour.picture(grain.add_to(density, self._unit(density, key, origin, size)))
+            return colour.picture(self.grained(density, key, origin, size))
         if colour:
             photo = colour(photo, origin, max(size))
-        return self._add(photo, self._unit(grain.behind(photo), key, origin, size), grain.tone)
+        return _ADD(photo, self._unit(grain.behind(photo), key, origin, size), grain.tone)
+
+    def grained(self, density: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
+        """Add grain to a tile's densities above the base; (H, W, 3) -> (H, W, 3)."""
+        return self._grain(max(size)).add_to(density, self._unit(density, key, origin, size))
 
     def _unit(self, density: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
         """Draw a tile's grain, of mean 0 and variance 1."""

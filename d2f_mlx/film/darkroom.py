@@ -26,10 +26,11 @@ class Darkroom:
         exposure: Stops above the film's speed.
         temperature: Colour temperature of the scene's light in kelvin, when the photo's neutrals are not to stay
             neutral: 3200 warms daylight film, 5500 cools tungsten film; 0 is the film's own light.
-        tint: Density x 100 of a filter before the lens: magenta above 0, green below.
+        tint: Density x 100, in the green, of a filter before the lens: magenta above 0, green below. The picture stays
+            as bright.
         tone: "camera" undoes the contrast that cameras and phones give to pictures, "linear" takes light as it is.
         headroom: Stops above white that bright parts are stretched to, for "camera": what the camera's curve hid.
-        filter: Before black-and-white film's lens: none, yellow, orange, red, green, blue. Grey stays as bright.
+        filter: Before the lens, for black-and-white film: none, yellow, orange, red, green, blue. Grey stays as bright.
         interlayer: How much more the layers' log exposures differ from their mean, as development of one layer holds
             back the others, in colour negatives (reversal film has it in its masking); 0.35 leaves colours as pure as
             they were, on average.

@@ -28,18 +28,20 @@ _FILTERS = {  # nm where a long-pass filter reaches a half, or the band that a g
     "blue": (-np.inf, 500.0),
 }
 _FILTER_EDGE = 8.0  # nm over which a filter's edge rises (logistic)
+_TINT = (490.0, 600.0)  # nm between which a magenta filter takes light away
 _LENS = (410.0, 675.0)  # nm where a lens with an ultraviolet and an infrared filter reaches a half
 
 
 def scene_light(display: np.ndarray, space: RGBSpace, darkroom: Darkroom) -> np.ndarray:
-    """Give the scene's light behind a picture's values, channel by channel; mid grey, 0.18, stays.
+    """Give the scene's light behind a picture's values, channel by channel.
 
     tone "linear" decodes. "camera" then undoes a camera's contrast on sRGB-encoded values, which is taken for
     ``v = (1 - s) x + s (3 x^2 - 2 x^3)`` with s = 0.8 (at 1, the curve in the reference, white would be an edge), and
     stretches bright parts, ``L' = L (1 - 0.18 k) / (1 - k L)`` with k such that white lies ``headroom`` stops higher.
+    The first leaves a half alone and makes 0.19 of mid grey's 0.18, the second leaves 0.18 alone.
 
     Shape: any -> the same
-    Range: display-encoded [0, 1], beyond it continued -> linear light, mid grey 0.18 times what the curve makes of it
+    Range: display-encoded; "linear" continues beyond [0, 1], "camera" clips -> linear light, white 1 or 2^headroom
     Reference: Brooks et al. 2019, 'Unprocessing Images for Learned Raw Denoising', CVPR, 3.3 (the contrast curve)
     """
     linear = np.asarray(space.decode(np.asarray(display, np.float64)))
@@ -75,7 +77,8 @@ def exposure_matrix(spectra: Spectra, space: RGBSpace, darkroom: Darkroom) -> np
     """Give what each layer (row) takes of a picture's linear red, green and blue (column), (3, 3).
 
     A colour is a reflectance (`primaries`) under the scene's light; a layer adds up light times its sensitivity, and is
-    counted so that white under the light which the film is balanced for is 1. Another light has the same luminance.
+    counted so that white under the light which the film is balanced for is 1. Another light, or one that a filter has
+    tinted, has the same luminance. Contrast filters are for silver, colour film is exposed without.
     The lens keeps to what the eye sees, as the reflectances at the ends of the spectrum are arbitrary: without that,
     the blue-sensitive layers, which are most sensitive near 400 nm, would see every red as a little blue. Colours
     outside sRGB continue linearly.
@@ -86,23 +89,24 @@ def exposure_matrix(spectra: Spectra, space: RGBSpace, darkroom: Darkroom) -> np
     lens = _band(*_LENS)
     own, sensitivity = illuminant(spectra.kelvin), 10.0**spectra.sensitivity * lens[:, None]
     light = illuminant(darkroom.temperature) if darkroom.temperature else own
+    light = light * 10.0 ** (-darkroom.tint / 100 * _band(*_TINT))
     light = light * (own @ eye) / (light @ eye)
     white = own @ sensitivity
     matrix = (sensitivity * light[:, None]).T @ primaries() / white[:, None]
-    if darkroom.filter != "none":
+    if darkroom.filter != "none" and spectra.silver:
         through = filter_transmittance(darkroom.filter)[:, None]
         filtered = (sensitivity * light[:, None] * through).T @ primaries()
         matrix = filtered * (matrix.sum(1) / filtered.sum(1))[:, None]
-    tint = 10.0 ** (-np.array([0.0, darkroom.tint, 0.0]) / 100)
-    return tint[:, None] * matrix @ between(space, SRGB)
+    return matrix @ between(space, SRGB)
 
 
 class Negative:
     """A film's response: densities of its channels by the exposure of its layers.
 
     Each channel's density above the base is counted as if the dyes were thin, ``d = sides @ amounts``, so that dyes and
-    densities change into each other linearly; a densitometer reads the same to a few thousandths. On a grey scale the
-    amounts are those that give the sheet's curves exactly. Off it, with ``masking`` m, channel c has
+    densities change into each other linearly. A densitometer, whose bands are wide, reads a little less where dyes are
+    dense: 5 % at a density of 2, of Kodachrome's deepest cyan 10 %. On a grey scale the amounts are those that give
+    the sheet's curves exactly. Off it, with ``masking`` m, channel c has
     ``m W_c(h_c) + (1 - m) sum of sides_ck a_k(h_k)``: W and a are the grey scale's densities and amounts by log
     exposure h. So the image is the sheet's, whatever the masking, where it is grey.
 
@@ -114,8 +118,10 @@ class Negative:
     """
 
     def __init__(self, stock: FilmStock, darkroom: Darkroom) -> None:
-        if stock.spectra is None or stock.iso is None:
+        if stock.spectra is None:
             raise ValueError(f"{stock.name} has no spectra: it was fitted to scans, which hold its colours already")
+        if stock.iso is None:
+            raise ValueError(f"{stock.name} has no speed that it could be exposed at")
         self.stock, self.spectra, self.darkroom = stock, stock.spectra, darkroom
         self.log_exposure = stock.log_exposure
         self.amounts = self.spectra.amounts(stock.curves)  # (N, 3) of the grey scale

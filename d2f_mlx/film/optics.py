@@ -25,7 +25,7 @@ STRENGTH = (1.0, 0.3, 0.03)
 the rest."""
 _WHOLE_MM, _EXTENT_MM = 0.45, 0.85  # halation's spread is as derived up to one, and fades to nothing at the other
 _RING_UM, _RING_ERROR = 48.0, 0.03  # halation's cells, and how far, of its peak, its separable terms may be from it
-_CELL_UM = 24.0  # the cells of the MTF's Gaussians
+_CELL_UM, _CELLS = 24.0, (2, 20)  # the cells of the MTF's Gaussians, and how many pixels they may be
 _NEAR_UM, _RADII = 15.0, (3, 16)  # of the MTF's filters on pixels
 _RANK = 2
 _FARTHEST_MM, _CUT = 0.3, 2.5  # deviation of the widest Gaussian; deviations at which they are cut off
@@ -53,44 +53,66 @@ class Cells:
         """How many pixels from a pixel they look: the filter, and what is averaged and interpolated."""
         return self.cell * (max(taps.size for taps in self.taps) // 2 + 4)
 
-    def __call__(self, planes: mx.array, origin: mx.array) -> list[mx.array]:
+    def places(self, origin: mx.array, shape: Sequence[int]) -> list[mx.array]:
+        """Find where a tile's first whole cell begins, and rows' and columns' four cells with their weights.
+
+        Shape: -> (2,), (4, H), (4, H, 1), (4, W), (4, W, 1)
+        """
+        start = mx.remainder(-(origin + self.cell // 2), self.cell)
+        found, table = [start], mx.array(_spline(self.cell), mx.float32)
+        for axis in (0, 1):
+            last = (shape[axis] - self.cell + 1) // self.cell - 2
+            place = mx.arange(shape[axis]) - start[axis] - 2 * (self.cell // 2) + 4 * self.cell  # 4: none is negative
+            before = place // self.cell - 5
+            found.append(mx.clip(before + mx.arange(4)[:, None], 0, last))
+            found.append(table[place % self.cell].T[..., None])
+        return found
+
+    def __call__(self, planes: mx.array, places: list[mx.array]) -> list[mx.array]:
         """Average over cells, filter there, and interpolate.
 
         Shape: (3, H, W) -> 3 times (H, W)
         """
-        start = mx.remainder(-(origin + self.cell // 2), self.cell)  # of the first whole cell
+        start, *places = places
         cells = _averaged(planes, start, self.cell)
         flat, columns = cells.reshape(-1), cells.shape[2]
         terms = []
         for j, taps in enumerate(self.taps):
             edge = taps.size // 2 * (columns + 1)
             spread = mx.pad(_separable(flat, columns, taps), (edge, edge)).reshape(cells.shape)
-            terms.append(spread * self.weights[:, j, None, None])
-        return _interpolated(reduce(add, terms), start, self.cell, planes.shape[1:])
+            terms.append(mx.contiguous(spread * self.weights[:, j, None, None]))
+        return [_interpolated(plane, *places) for plane in reduce(add, terms)]
 
 
 @dataclass(frozen=True, eq=False)
 class Optics:
-    """A film's spread of light at one pitch, prepared by `optics`: out = max(0, d x + sum of w (t * t^T * x) + far).
+    """A film's spread of light at one pitch, prepared by `optics`.
+
+    out = max(0, x - y + d y + sum of w (t * t^T * y) + far(y)) / total + ring(x), y = min(x, 1), for each layer.
+
+    What a white area exposes above 1 is past the MTF's sharpening, whose dark rims around a light would know no bound:
+    it goes by unspread, but for halation.
 
     Args:
         direct: Each layer's weight of its exposure itself. Shape (3,)
-        weights: Each layer's weights of the terms on pixels. Shape (3, M)
+        weights: Each layer's weights of the MTF's terms on pixels. Shape (3, M)
         taps: Their filters, the same down and across. Shape (3, M, 2 R + 1)
-        far: The terms on cells.
-        align: What tiles' sides and places are multiples of: anything, cells lie on the picture's own grid.
+        far: The MTF's terms on cells.
+        total: Light in all, with what comes back. Shape (3,)
+        ring: Halation, divided by the total.
     """
 
     direct: mx.array
     weights: mx.array
     taps: mx.array
-    far: tuple[Cells, ...]
-    align: int = 1
+    far: Cells | None
+    total: mx.array
+    ring: Cells | None
 
     @property
     def reach(self) -> int:
         """How far it looks, in pixels; what is closer than that to a tile's edge is wrong."""
-        return max(self.taps.shape[2] // 2, *(cells.reach for cells in self.far))
+        return max(self.taps.shape[2] // 2, *(cells.reach if cells else 0 for cells in (self.far, self.ring)))
 
     def __call__(self, exposure: mx.array, origin: tuple[int, int] | mx.array) -> mx.array:
         """Spread a tile's light. Lazy; compiled once for each shape.
@@ -100,29 +122,37 @@ class Optics:
             origin: Row and column of the tile's first pixel in the picture, or an int32 array of the two.
 
         Shape: (H, W, 3) -> the same, right where ``reach`` or more from the edges
-        Range: 0 and above -> the same
+        Range: 0 and above, 1 a white area -> 0 and above
         Raises: ValueError for another shape or a tile in which nothing would be right.
         """
         if exposure.ndim != 3 or exposure.shape[2] != 3 or min(exposure.shape[:2]) <= 2 * self.reach:
             raise ValueError(f"Optics expects (H, W, 3) with sides above {2 * self.reach}, got {exposure.shape}")
-        return self._step(exposure, mx.array(origin, mx.int32))
+        corner, shape = mx.array(origin, mx.int32), exposure.shape[:2]
+        # Found apart, so that what is compiled, which takes seconds once, is the same for all sizes of cells.
+        return self._step(exposure, [cells.places(corner, shape) for cells in (self.far, self.ring) if cells])
 
     @cached_property
-    def _step(self) -> Callable[[mx.array, mx.array], mx.array]:
+    def _step(self) -> Callable[[mx.array, list[list[mx.array]]], mx.array]:
         return mx.compile(self._spread)
 
-    def _spread(self, exposure: mx.array, origin: mx.array) -> mx.array:
+    def _spread(self, exposure: mx.array, places: list[list[mx.array]]) -> mx.array:
         height, width, _ = exposure.shape
         planes = mx.contiguous(exposure.transpose(2, 0, 1))  # (3, H, W)
+        bounded = mx.contiguous(mx.minimum(planes, 1)) if self.far else planes
         edge = self.taps.shape[2] // 2 * (width + 1)
         inside = slice(edge, height * width - edge)
-        far = [cells(planes, origin) for cells in self.far]
+        far = self.far(bounded, places[0]) if self.far else None
+        ring = self.ring(planes, places[-1]) if self.ring else None
         layers = []
         for c in range(3):
-            flat = planes[c].reshape(-1)
-            terms = [self.direct[c] * flat[inside], *(cells[c].reshape(-1)[inside] for cells in far)]
-            near = (self.weights[c, m] * _separable(flat, width, taps) for m, taps in enumerate(self.taps[c]))
-            layer = mx.maximum(reduce(add, [*terms, *near]), 0)
+            flat, low = planes[c].reshape(-1)[inside], bounded[c].reshape(-1)
+            near = (self.weights[c, m] * _separable(low, width, taps) for m, taps in enumerate(self.taps[c]))
+            layer = reduce(add, near, flat - low[inside] + self.direct[c] * low[inside])
+            if far:
+                layer = layer + far[c].reshape(-1)[inside]
+            layer = mx.maximum(layer, 0) / self.total[c]
+            if ring:
+                layer = layer + mx.maximum(ring[c].reshape(-1)[inside], 0)
             layers.append(mx.pad(layer, (edge, edge)).reshape(height, width))
         return mx.stack(layers, axis=-1)
 
@@ -172,35 +202,34 @@ def _averaged(planes: mx.array, start: mx.array, cell: int) -> mx.array:
 
     Shape: (3, H, W) -> (3, h, w), as many as fit wherever the first begins
     """
-    blocks = [(side - cell + 1) // cell for side in planes.shape[1:]]
-    planes = mx.slice(planes, start, (1, 2), (3, blocks[0] * cell, blocks[1] * cell))
+    rows, columns = ((side - cell + 1) // cell for side in planes.shape[1:])
     weights = mx.array(_tent(cell), mx.float32)
 
-    def halves(parts: list[mx.array]) -> Iterable[mx.array]:
-        for half in (weights[:cell], weights[cell:]):
-            yield reduce(add, (part * half[i] for i, part in enumerate(parts)))
+    def halves(part: Callable[[int], mx.array]) -> list[mx.array]:
+        totals = [part(0) * weights[0], part(0) * weights[cell]]
+        for i in range(1, cell):
+            totals = [mx.contiguous(total + part(i) * weights[h * cell + i]) for h, total in enumerate(totals)]
+        return totals
 
-    tall = planes.reshape(3, blocks[0], cell, -1)
-    first, second = halves([tall[:, :, i] for i in range(cell)])
-    wide = (first[:, :-1] + second[:, 1:]).reshape(3, blocks[0] - 1, blocks[1], cell)
-    first, second = halves([wide[..., i] for i in range(cell)])
+    tall = mx.slice(planes, start, (1, 2), (3, rows * cell, columns * cell)).reshape(3, rows, cell, -1)
+    first, second = halves(lambda i: tall[:, :, i])
+    wide = (first[:, :-1] + second[:, 1:]).reshape(3, rows - 1, columns, cell)
+    first, second = halves(lambda i: wide[..., i])
     return first[:, :, :-1] + second[:, :, 1:]
 
 
-def _interpolated(cells: mx.array, start: mx.array, cell: int, shape: Sequence[int]) -> list[mx.array]:
+def _interpolated(cells: mx.array, *places: mx.array) -> mx.array:
     """Interpolate pixels from cells, first across, while there are few, then down; whole rows gather fast.
 
-    Shape: (3, h, w) -> 3 times (H, W)
+    Shape: (h, w), as `Cells.places` -> (H, W)
     """
-    table = mx.array(_spline(cell), mx.float32)
+    rows, row_weights, columns, column_weights = places
 
-    def rows(plane: mx.array, axis: int) -> mx.array:
-        place = mx.arange(shape[axis]) - start[axis] - 2 * (cell // 2) + 4 * cell  # 4: nothing is negative
-        before, weight = place // cell - 4, table[place % cell]
-        index = [mx.clip(before + i, 0, plane.shape[0] - 1) for i in (-1, 0, 1, 2)]
-        return reduce(add, (mx.take(plane, index[i], axis=0) * weight[:, i, None] for i in range(4)))
+    def weighted(plane: mx.array, index: mx.array, weights: mx.array) -> mx.array:
+        return reduce(add, (mx.take(plane, index[i], axis=0) * weights[i] for i in range(4)))
 
-    return [rows(mx.contiguous(rows(mx.contiguous(plane.T), 1).T), 0) for plane in cells]
+    across = weighted(mx.contiguous(cells.T), columns, column_weights)
+    return weighted(mx.contiguous(across.T), rows, row_weights)
 
 
 def optics(mtf: Sequence[Curve] | None, pitch_um: float, *, halation: float = 0.0) -> Optics | None:
@@ -210,6 +239,9 @@ def optics(mtf: Sequence[Curve] | None, pitch_um: float, *, halation: float = 0.
     P: E' = (MTF E + h s P E) / (1 + h s), h being ``halation`` and s the layer's `STRENGTH`. Each layer gets its own
     light back: what the layers above let through is of its band. It is divided by the whole so that an even area keeps
     its exposure, as a film's speed is measured with its halation.
+
+    For the 56 layers of 32 stocks' sheets the response is within 0.04 of the sheet's up to the Nyquist frequency, in
+    all directions, at 4 to 24 um (0.045 at 3, median 0.02); finer than 1.5 um the fit is looser, 0.08 at 1 um.
 
     Args:
         mtf: Frequency in cycles a millimetre, rising, and response of each layer; None for no spread. As data sheets
@@ -229,22 +261,21 @@ def optics(mtf: Sequence[Curve] | None, pitch_um: float, *, halation: float = 0.
     if mtf is None and halation == 0:
         return None
 
-    returned = halation * np.array(STRENGTH)
-    total = 1 + returned
+    total = 1 + halation * np.array(STRENGTH)
     direct, weights, taps = np.ones(3), np.zeros((3, 0)), np.zeros((3, 0, 1))
-    far = []
+    far = ring = None
     if mtf is not None:
-        cell = max(2, round(_CELL_UM / pitch_um))
+        cell = min(max(_CELLS[0], round(_CELL_UM / pitch_um)), _CELLS[1])
         wide = _wide_taps(mtf, pitch_um, cell)
         layers = [_fitted(curve, pitch_um, cell, wide) for curve in mtf]
         direct, weights, taps, bends = (np.stack(parts) for parts in zip(*layers, strict=True))
-        far.append(_cells(cell, bends / total[:, None], wide))
+        far = _cells(cell, bends, wide)
     if halation:
         cell = max(1, round(_RING_UM / pitch_um))
-        strength, ring = halation_terms(cell * pitch_um)
-        far.append(_cells(cell, (returned / total)[:, None] * strength, ring))
-    direct, weights = direct / total, weights / total[:, None]
-    return Optics(*(mx.array(values, mx.float32) for values in (direct, weights, taps)), tuple(far))
+        strength, lines = halation_terms(cell * pitch_um)
+        ring = _cells(cell, (1 - 1 / total)[:, None] * strength, lines)
+    direct, weights, taps, total = (mx.array(values, mx.float32) for values in (direct, weights, taps, total))
+    return Optics(direct, weights, taps, far, total, ring)
 
 
 def _cells(cell: int, weights: np.ndarray, taps: Iterable[np.ndarray]) -> Cells:
@@ -265,8 +296,10 @@ def _check(mtf: Sequence[Curve]) -> None:
 
 
 def response_at(curve: Curve, frequency: np.ndarray) -> np.ndarray:
-    """Read an MTF at any frequency: 1 at 0, half a cosine to the first point, straight lines in the logarithm of the
-    frequency, and beyond the last point a power law with the last octave's slope.
+    """Read an MTF at any frequency.
+
+    1 at 0, half a cosine to the first point, straight lines in the logarithm of the frequency, and beyond the last
+    point a power law with the last octave's slope.
 
     Shape: any -> the same
     """
@@ -283,17 +316,15 @@ def _wide_taps(mtf: Sequence[Curve], pitch_um: float, cell: int) -> list[np.ndar
     """Choose Gaussians on the cells that can bend the response at low frequencies, up to where the sheets begin."""
     side = cell * pitch_um / 1000
     starts = [f[0] for f, r in mtf if abs(r[0] - 1) > 0.02]
-    widest = 0.375 / min(starts) if starts else 0.0  # its response, 1 - exp, is half up at half the first frequency
-    deviations = [1.0, 2.2]
-    if widest > 2.6 * side:
-        deviations.append(min(widest, _FARTHEST_MM) / side)
-    return [_gaussian(math.sqrt(deviation**2 - 0.5)) for deviation in deviations]  # tent 1/6, spline 1/3
-
-
-def _gaussian(deviation: float) -> np.ndarray:
-    radius = math.ceil(_CUT * deviation)
-    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation) ** 2)
-    return taps / taps.sum()
+    widest = 0.375 / min(starts) if starts else 0.0  # 1 - its response is half up at half the first frequency
+    deviations = [1.0, 2.2] + ([min(widest, _FARTHEST_MM) / side] if widest > 2.6 * side else [])
+    lines = []
+    for deviation in deviations:
+        left = math.sqrt(deviation**2 - 0.5)  # the tent's variance is 1/6, the spline's 1/3
+        radius = math.ceil(_CUT * left)
+        taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / left) ** 2)
+        lines.append(taps / taps.sum())
+    return lines
 
 
 def _response(taps: np.ndarray, cycles: np.ndarray) -> np.ndarray:
@@ -383,33 +414,31 @@ def _main_terms(kernel: np.ndarray) -> np.ndarray:
     return best[1]
 
 
-def returned_light(radius_mm: np.ndarray) -> np.ndarray:
-    """Give halation's point spread: what a point of diffused light sends back from behind the base, per mm^2.
+def halation_spread(radius_mm: np.ndarray) -> np.ndarray:
+    """Give what a point of diffused light sends back from behind the base, as a share of it per mm^2.
 
     Light leaves the emulsion as from a matt surface, sin(2 a) da of it at angles a to the normal; of that, Fresnel's
     R(a) is reflected, all beyond the critical angle, 41.8 degrees. It comes back at r = 2 t tan a, on an area of
     2 pi r dr, so P(r) = R(a) cos^4(a) / (4 pi t^2): a dim disc within a ring at 2 t tan 41.8 = 0.23 mm, bright at its
-    inner edge. Assumes that neither base nor layers absorb more at a slant, and one reflection.
+    inner edge. That is 59.6 % of the light, two fifths of it beyond 0.45 mm; from there on it fades, to nothing at
+    0.85 mm. Assumes one reflection, and that neither base nor layers absorb more at a slant.
 
-    Shape: any -> the same; 59.6 % of the light in all
-    Reference: Mees and James, 'The Theory of the Photographic Process' (halation); Born and Wolf, 'Principles of
-        Optics', section 1.5 (Fresnel)
+    Shape: any -> the same
+    Reference: Mees and James, 'The Theory of the Photographic Process', on halation; Born and Wolf, 'Principles of
+        Optics', section 1.5, for R
     """
-    angle = np.arctan(np.asarray(radius_mm, float) / (2 * BASE_MM))
-    cosine, beyond = np.cos(angle), np.sqrt(np.maximum(1 - (INDEX * np.sin(angle)) ** 2, 0))
+    radius_mm = np.asarray(radius_mm, float)
+    angle = np.arctan(radius_mm / (2 * BASE_MM))
+    cosine, beyond = np.cos(angle), np.sqrt(np.maximum(1 - (INDEX * np.sin(angle)) ** 2, 0))  # 0: total reflection
     across = (INDEX * cosine - beyond) / (INDEX * cosine + beyond)
     along = (cosine - INDEX * beyond) / (cosine + INDEX * beyond)
-    return (across**2 + along**2) / 2 * cosine**4 / (4 * np.pi * BASE_MM**2)  # 1 beyond the critical angle
-
-
-def halation_spread(radius_mm: np.ndarray) -> np.ndarray:
-    """Give `returned_light` with an end: it fades out from 0.45 to 0.85 mm. Not normalised."""
-    fade = np.clip((_EXTENT_MM - np.asarray(radius_mm)) / (_EXTENT_MM - _WHOLE_MM), 0, 1)
-    return returned_light(radius_mm) * (0.5 - 0.5 * np.cos(np.pi * fade))
+    fade = np.clip((_EXTENT_MM - radius_mm) / (_EXTENT_MM - _WHOLE_MM), 0, 1)
+    spread = (across**2 + along**2) / 2 * cosine**4 / (4 * np.pi * BASE_MM**2)
+    return spread * (0.5 - 0.5 * np.cos(np.pi * fade))
 
 
 def halation_terms(cell_um: float) -> tuple[np.ndarray, np.ndarray]:
-    """Take halation's spread on cells apart into as few separable terms as come close to it.
+    """Take halation's spread on cells apart into as few separable terms as come close to it; they sum to 1.
 
     Shape: -> weights (J,), taps (J, 2 r + 1)
     """
@@ -418,11 +447,9 @@ def halation_terms(cell_um: float) -> tuple[np.ndarray, np.ndarray]:
     place = (np.arange((2 * radius + 1) * fine) + 0.5) / fine - radius - 0.5
     kernel = halation_spread(side * np.hypot(place[:, None], place))
     kernel = kernel.reshape(2 * radius + 1, fine, 2 * radius + 1, fine).mean((1, 3))
-    values, vectors = np.linalg.eigh(kernel / kernel.sum())
+    values, vectors = np.linalg.eigh(kernel)
     order = np.argsort(-np.abs(values))
     values, vectors = values[order], vectors[:, order]
-    for rank in range(1, len(values) + 1):
-        near = (vectors[:, :rank] * values[:rank]) @ vectors[:, :rank].T
-        if np.abs(near - kernel / kernel.sum()).max() <= _RING_ERROR * kernel.max() / kernel.sum():
-            break
-    return values[:rank] / near.sum(), vectors[:, :rank].T
+    terms = np.cumsum(np.einsum("k,ik,jk->kij", values, vectors, vectors), 0)
+    rank = int(np.argmax(np.abs(terms - kernel).max((1, 2)) <= _RING_ERROR * kernel.max())) + 1
+    return values[:rank] / terms[rank - 1].sum(), vectors[:, :rank].T

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,15 +15,15 @@ from .transport import rotations, sliced_displacement, sliced_wasserstein
 from .warp import CONTROLS, SplineFit
 
 FEWEST_SCANS = 3
-STRENGTHS = (0.5, 1.0)
+STRENGTHS = (0.0, 0.5, 1.0)
 """Of the curves that are tried."""
 SMOOTHNESS = (30.0, 3.0, 0.3)
 """Of the displacements that are tried, beside none."""
 _FOLDS = 5
 _PULL = 0.1
 _ANCHOR, _ANCHORS = 2.0, 64  # weight and number of the greys that stay as the curves have them
-_ROUNDS, _ROTATIONS = 12, 6
-_EACH, _ALL = 400, 6000  # colours of a picture, of all pictures
+_ROUNDS, _ROTATIONS = 8, 4
+_EACH, _ALL = 300, 4000  # colours of a picture, of all pictures
 _NEUTRAL = 10.0  # chroma below which a colour belongs to the greys
 _HUES, _NARROWNESS = 6, 2.0
 _PRIOR, _MOST = 0.02, 3.0  # share of a region that counts anyway; factor that colours are weighted by at most
@@ -136,17 +136,18 @@ def _looks(
     start, goal = _Cloud.of(photos, rng), _Cloud.of(film, rng)
     full = _curves(film, photos, start, goal)
     shared = rotations(_ROUNDS * _ROTATIONS, rng).reshape(_ROUNDS, _ROTATIONS, 3, 3)
-    fits = {name: partial(Look, grey=grey) for name in (_NO_CHANGE,)}
+    splines = {} if grey else {smooth: _splines(start, smooth) for smooth in SMOOTHNESS}
+    fits: dict[str, Callable[[], Look]] = {}
     for strength in STRENGTHS:
-        name, curves = f"curves at {strength:g}", straight() + strength * (full - straight())
+        curves = straight() + strength * (full - straight())
+        name = f"curves at {strength:g}" if strength else _NO_CHANGE
         fits[name] = partial(Look, curves, grey=grey)
-        for smooth in () if grey else SMOOTHNESS:
-            fits[f"{name}, displacement at smoothness {smooth:g}"] = partial(
-                _displaced, curves, start, goal, smooth, shared
-            )
-    for name, fit in fits.items():
+        for smooth, fit in splines.items():
+            suppler = f"curves at {strength:g}, displacement at smoothness {smooth:g}"
+            fits[suppler] = partial(_displaced, curves, start, goal, fit, shared)
+    for name, look in fits.items():
         if only in ("", name):
-            yield name, fit()
+            yield name, look()
 
 
 def _curves(film: list[np.ndarray], photos: list[np.ndarray], start: _Cloud, goal: _Cloud) -> np.ndarray:
@@ -157,7 +158,14 @@ def _curves(film: list[np.ndarray], photos: list[np.ndarray], start: _Cloud, goa
     return film_curves(tone, neutral_cast([lab_of(c) for c in film], [lab_of(c) for c in photos]))
 
 
-def _displaced(curves: np.ndarray, start: _Cloud, goal: _Cloud, smooth: float, turns: np.ndarray) -> Look:
+def _splines(start: _Cloud, smooth: float) -> SplineFit:
+    """Prepare splines for the photographs' colours, and for greys, which are to stay."""
+    grey = np.repeat(np.linspace(0, 1, _ANCHORS)[:, None], 3, 1)
+    weight = np.concatenate([start.weight, np.full(_ANCHORS, _ANCHOR / _ANCHORS)])
+    return SplineFit.at(np.concatenate([start.colours, grey]), weight, smooth, _PULL)
+
+
+def _displaced(curves: np.ndarray, start: _Cloud, goal: _Cloud, fit: SplineFit, turns: np.ndarray) -> Look:
     """Move photographs' colours towards the film's, as far as a smooth displacement can.
 
     Colours near grey are moved in lightness alone.
@@ -166,16 +174,13 @@ def _displaced(curves: np.ndarray, start: _Cloud, goal: _Cloud, smooth: float, t
         curves: What comes before. Shape (NODES, 3)
         start: The photographs' colours.
         goal: The film's colours.
-        smooth: How smooth.
+        fit: Of splines to displacements of the photographs' colours and of greys.
         turns: Rotations for each round. Shape (rounds, K, 3, 3)
     """
-    grey = np.repeat(np.linspace(0, 1, _ANCHORS)[:, None], 3, 1)
-    weight = np.concatenate([start.weight, np.full(_ANCHORS, _ANCHOR / _ANCHORS)])
-    fit = SplineFit.at(np.concatenate([start.colours, grey]), weight, smooth, _PULL)
     curved, film_lab = through(curves, start.colours), lab_of(goal.colours)
     chroma = np.hypot(*lab_of(start.colours)[:, 1:].T)
     coloured = 1 - np.exp(-((chroma / _NEUTRAL) ** 2) / 2)
-    controls, wanted = np.zeros((CONTROLS**3, 3)), np.zeros((len(weight), 3))
+    controls, wanted = np.zeros((CONTROLS**3, 3)), np.zeros((len(fit.weight), 3))
     photo_weight, film_weight = start.weight, goal.weight
     for index, axes in enumerate(turns):
         now = lab_of(curved + fit.basis[: len(curved)] @ controls)

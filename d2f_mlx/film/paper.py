@@ -70,6 +70,7 @@ class PrintStock:
             and bool((np.diff(self.curves, axis=0) >= 0).all())
         )
         _check(rising, "log_exposure and curves to rise", self.log_exposure)
+        _check(sorted(self.sources) == ["curves"], "sources of curves", sorted(self.sources))
         _check(self.black_and_white == self.spectra.silver, "silver for black and white, and only there", self.name)
 
     @property

@@ -55,7 +55,7 @@ class Viewed:
         white = self.xyz(base)
         target = np.asarray(space.to_xyz).sum(1)
         self._to_rgb = np.asarray(space.from_xyz) @ adaptation(white / white[1], target) / white[1]
-        self._black = float(self.light(black)[1])
+        self.black = float(self.light(black)[1])
 
     def xyz(self, amounts: np.ndarray) -> np.ndarray:
         """Give tristimulus values, 1 for the Y of the light itself, (..., 3)."""
@@ -67,7 +67,7 @@ class Viewed:
 
     def __call__(self, amounts: np.ndarray) -> np.ndarray:
         """Give the encoded colours of dyes, (..., 3)."""
-        linear = compress((self.light(amounts) - self._black) / (1 - self._black))
+        linear = compress((self.light(amounts) - self.black) / (1 - self.black))
         return np.asarray(self._space.encode(linear))
 
     def balance(self, amounts: np.ndarray) -> np.ndarray:
@@ -143,10 +143,11 @@ class Print:
     def _aimed(self) -> np.ndarray:
         """Find the printer lights that print mid grey as neutral mid grey."""
         grey = self._exposures(self._film.grey_scale(np.zeros(1)))[0]
-        start = np.argmin(np.abs(self._viewed.light(self._dyes) - GREY).sum(1))
+        aim = GREY + (1 - GREY) * self._viewed.black  # which is taken for 0
+        start = np.argmin(np.abs(self._viewed.light(self._dyes) - aim).sum(1))
         wanted = self._viewed.balance(self._dyes[[start]])[0]
         for _ in range(20):  # the same grey at the luminance that is wanted
-            wanted = wanted * np.log(GREY) / np.log(self._viewed.light(wanted).mean())
+            wanted = wanted * np.log(aim) / np.log(self._viewed.light(wanted).mean())
             wanted = self._viewed.balance(wanted[None])[0]
         reached = [np.interp(wanted[c], *_rising(self._dyes[:, c], self._log_exposure)) for c in range(3)]
         return np.array(reached) - grey

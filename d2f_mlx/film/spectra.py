@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
+
+from .shelf import plain
 
 WAVELENGTH = np.arange(380, 781, 5.0)
 """Where every spectrum in the package is given, in nm. Shape (81,)"""
@@ -139,7 +141,9 @@ class Spectra:
             _check(bool(np.isfinite(array).all()), f"{name} to be finite", array[~np.isfinite(array)][:1])
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        _check(self.measure in ("status_m", "status_a", "visual"), "status_m, status_a or visual", self.measure)
+        _check(self.measure in get_args(Densitometry), "status_m, status_a or visual", self.measure)
+        thirds = not self.silver or bool(np.allclose(self.dyes, 1 / 3, atol=1e-3))
+        _check(thirds, "dyes that differ, or silver, a third each", self.dyes[0])
         _check(1000 <= self.kelvin <= 25000, "kelvin from 1000 to 25000", self.kelvin)
         for name in ("masking", "halation"):
             _check(0 <= getattr(self, name) <= 1, f"{name} in [0, 1]", getattr(self, name))
@@ -165,7 +169,9 @@ class Spectra:
         return np.asarray(self.base + np.asarray(amounts) @ self.dyes.T)
 
     def amounts(self, density: np.ndarray) -> np.ndarray:
-        """Find the dyes that a densitometer measures as these densities, base included, by Newton's method.
+        """Find the dyes that a densitometer measures as these densities, base included.
+
+        By steps of Newton's method with the slope of thin dyes throughout.
 
         Shape: (N, 3) -> (N, 3)
         Raises: ValueError if there are none.
@@ -184,8 +190,7 @@ class Spectra:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
 
 
 def _check(holds: bool, expected: str, got: object) -> None:

@@ -11,7 +11,7 @@ from .transport import transport_1d
 
 NODES = 33
 _TOP = 100.0  # of L*
-_BLACKEST, _WHITEST = (0.0, 12.0), (88.0, 100.0)  # L* that black and white may become
+_BLACK, _WHITE = (0.0, 0.12), (0.88, 1.0)  # that black and white may become, in parts of L*'s range
 _SLOPES = (0.4, 2.5)
 _FURTHEST = 10.0  # L* that scenes may move a tone by
 _STIFFNESS = 0.01  # of the tone curve
@@ -84,7 +84,7 @@ def tone_curve(photo: np.ndarray, film: np.ndarray, photo_weight: np.ndarray, fi
     shift = transport_1d(photo, film, photo_weight, film_weight) - photo
     found = _smooth_line(photo / _TOP, shift, photo_weight, _STIFFNESS)
     moved = np.linspace(0, _TOP, NODES) + _FURTHEST * np.tanh(found / _FURTHEST)
-    return _TOP * rising(moved / _TOP, *((low / _TOP, high / _TOP) for low, high in (_BLACKEST, _WHITEST)), _SLOPES)
+    return _TOP * rising(moved / _TOP, _BLACK, _WHITE, _SLOPES)
 
 
 def paired_curves(photo: np.ndarray, film: np.ndarray, weight: np.ndarray) -> np.ndarray:

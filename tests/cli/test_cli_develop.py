@@ -1,6 +1,11 @@
+import os
+import zlib
+
+import d2f_mlx as d2f
 from d2f_mlx import images
 from d2f_mlx.cli import main
 from d2f_mlx.cli.develop import plan
+from d2f_mlx.film import DEFAULT
 
 import numpy as np
 import pytest
@@ -19,7 +24,17 @@ def photo(tmp_path):
 
 
 def develop(*arguments):
-    return main(["develop", *map(str, arguments)])
+    """Give the halide engine's grain alone, which a small network is quick at."""
+    return main(["develop", *map(str, arguments), "--grain", "halide", "--colour", "photo"])
+
+
+def test_without_flags_a_photo_gets_the_usual_films_colour_and_grain(photo, tmp_path):
+    out, before = tmp_path / "film.png", images.read(photo).pixels
+    assert main(["develop", str(photo), "-o", str(out)]) == 0
+    key = zlib.crc32(os.fsencode("photo.png"))
+    film = images.read(out).pixels
+    np.testing.assert_array_equal(film, d2f.develop(before, stock=DEFAULT, grain="gaussian", colour="film", key=key))
+    assert (film != d2f.develop(before, colour="photo", key=key)).mean() > 0.5
 
 
 def test_a_file_is_developed_with_its_metadata(photo, network, tmp_path):

@@ -18,7 +18,8 @@ SIGMA = 0.1  # relative; of small scans
 def scans(tmp_path_factory):
     """Three scans of four plain areas each, 9 um a pixel, and a file that is none."""
     folder = tmp_path_factory.mktemp("roll")
-    engine = Developer(DevelopConfig(grain="gaussian", stock="kodak-portra-400", enlargement=36000 / 320 / 9))
+    frame = {"stock": "kodak-portra-400", "enlargement": 36000 / 320 / 9}
+    engine = Developer(DevelopConfig(grain="gaussian", colour="photo", **frame))
     for index in range(3):
         shades = (np.array([[4.5, 6.5], [8.5, 10.5]]) / 16 + index / 16)[..., None]
         photo = np.kron(shades, np.ones((128, 160, 3))).astype(np.float32)

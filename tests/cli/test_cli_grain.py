@@ -1,5 +1,6 @@
 import os
 import zlib
+from functools import partial
 
 import d2f_mlx as d2f
 from d2f_mlx import images
@@ -38,7 +39,8 @@ def test_a_photo_gets_the_stocks_grain_and_keeps_its_metadata(photo, tmp_path):
     out = tmp_path / "film.png"
     assert grain(photo, "-o", out, "--stock", STOCK, "--film-format", "super8", "--enlargement", 4, "--seed", 3) == 0
     key = 3 + zlib.crc32(os.fsencode("photo.png"))
-    expected = d2f.develop(photo, grain="gaussian", stock=STOCK, film_format="super8", enlargement=4, key=key)
+    frame = {"film_format": "super8", "enlargement": 4}
+    expected = d2f.develop(photo, grain="gaussian", colour="photo", stock=STOCK, **frame, key=key)
     np.testing.assert_array_equal(images.read(out).pixels, expected)
     assert (expected != 128).mean() > 0.5
     with Image.open(out) as file:
@@ -48,7 +50,7 @@ def test_a_photo_gets_the_stocks_grain_and_keeps_its_metadata(photo, tmp_path):
 def test_grain_is_develop_with_another_default(photo, tmp_path):
     names = [tmp_path / name for name in ("grain.png", "develop.png", "boolean.png")]
     assert grain(photo, "-o", names[0], "--stock", STOCK) == 0
-    assert main(["develop", str(photo), "-o", str(names[1]), "--stock", STOCK, "--grain", "gaussian"]) == 0
+    assert main(["develop", str(photo), "-o", str(names[1]), "--stock", STOCK, "--colour", "photo"]) == 0
     assert grain(photo, "-o", names[2], "--stock", STOCK, "--grain", "boolean", "--film-format", "super8") == 0
     one, same, other = (images.read(name).pixels for name in names)
     np.testing.assert_array_equal(one, same)
@@ -62,9 +64,9 @@ def test_the_scanners_flags_reach_the_film(photo, tmp_path):
     film = images.read(out).pixels
     scanner = Scanner(contrast=2, grey=0.9, blur=0.5, crosstalk=1)
     key = zlib.crc32(os.fsencode("photo.png"))
-    expected = d2f.develop(photo, grain="gaussian", stock=STOCK, scanner=scanner, key=key)
-    np.testing.assert_array_equal(film, expected)
-    exact = d2f.develop(np.full((64, 96, 3), 0.5, np.float32), grain="gaussian", stock=STOCK, scanner=scanner)
+    develop = partial(d2f.develop, grain="gaussian", colour="photo", stock=STOCK, scanner=scanner)
+    np.testing.assert_array_equal(film, develop(photo, key=key))
+    exact = develop(np.full((64, 96, 3), 0.5, np.float32))
     assert np.corrcoef(exact.reshape(-1, 3).T).min() > ALIKE
 
 
@@ -96,13 +98,15 @@ def test_bad_flags_are_refused_before_any_work(photo, tmp_path, capsys, flags, m
     assert not (tmp_path / "out").exists()
 
 
-def test_help_says_which_engine_is_the_default(capsys):
+def test_help_says_what_the_defaults_are(capsys):
     text = shown_help(capsys, "grain")
     assert "Give photographs a film stock's grain; tones and colours stay their own." in text
     assert "model's grains. (default: gaussian)" in text
+    assert "gets grain alone. (default: photo)" in text
     assert "becomes mid grey, 18 % of white." in text
     assert "(default: )" not in text
     text = shown_help(capsys, "develop")
-    assert "Turn digital photographs into film pictures." in text
-    assert "model's grains. (default: halide)" in text
+    assert "Turn digital photographs into film pictures: the film's colours, and its grain." in text
+    assert "model's grains. (default: gaussian)" in text
+    assert "gets grain alone. (default: film)" in text
     assert f"(default: {Scanner().crosstalk})" in text.rpartition("--crosstalk CROSSTALK")[2]

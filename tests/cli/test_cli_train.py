@@ -31,7 +31,8 @@ def test_scans_become_a_network_that_develops(rolls, tmp_path, capsys):
     assert checkpoint.from_pretrained(out).config.width == 32
     assert checkpoint.statistics_of(out).pictures == 4
     photo = rolls / "roll-1" / "0.png"
-    assert main(["develop", str(photo), "-o", str(tmp_path / "film.png"), "--reconstructor", str(out)]) == 0
+    flags = ["--grain", "halide", "--colour", "photo", "--reconstructor", str(out)]
+    assert main(["develop", str(photo), "-o", str(tmp_path / "film.png"), *flags]) == 0
 
 
 def test_truncated_scans_are_reported_and_skipped(rolls, tmp_path, capsys):

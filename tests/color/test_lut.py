@@ -141,7 +141,7 @@ def test_baking_asks_for_every_point_once_a_bounded_number_at_a_time():
 
 
 def test_the_table_is_the_luts_own():
-    table = np.zeros((2, 2, 2, 3))
+    table = np.zeros((2, 2, 2, 3), np.float32)
     lut = Lut3D(table)
     table[:] = 1
     assert not lut.table.any()

@@ -2,7 +2,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from d2f_mlx import checkpoint, images
-from d2f_mlx.develop import DevelopConfig, Developer, develop
+from d2f_mlx.develop import DevelopConfig, Developer
+from d2f_mlx.develop import develop as any_engine
 from d2f_mlx.film import FilmStock, film_halides, scanned_grain
 from d2f_mlx.grain import HalideStatistics, density, peaks
 from d2f_mlx.models import Reconstructor, ReconstructorConfig
@@ -13,12 +14,17 @@ import pytest
 from mlx.utils import tree_map
 
 ROUNDING = 1e-5  # of pictures in [0, 1], between matrix products of different shapes
+HALIDE = DevelopConfig(grain="halide", colour="photo")
 MODELS = [
     ReconstructorConfig("unet", "residual", "extrema", "joint", 32),
     ReconstructorConfig("unet", "absolute", "peaks", "joint", 32),
     ReconstructorConfig("dianet", "residual", "extrema", "joint", 24),
     ReconstructorConfig("dianet", "absolute", "peaks", "joint", 24),
 ]
+
+
+def develop(photo, **options):
+    return any_engine(photo, **{"grain": "halide", "colour": "photo"} | options)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +203,7 @@ def test_more_halides_leave_less_to_the_network(film):
 
 
 def test_a_developer_develops_many(small, film):
-    developer = Developer(DevelopConfig(tile=32), network=small, statistics=film)
+    developer = Developer(replace(HALIDE, tile=32), network=small, statistics=film)
     for size in ((20, 30), (40, 25)):
         photo = picture(*size)
         expected = develop(photo, reconstructor=small, statistics=film, key=2, tile=32)
@@ -292,7 +298,7 @@ def test_floats_of_another_range_are_refused(film):
 
 def test_a_developer_follows_its_networks_weights(film):
     model = Reconstructor(ReconstructorConfig("dianet", width=24))
-    developer = Developer(network=model, statistics=film)
+    developer = Developer(HALIDE, network=model, statistics=film)
     photo = np.full((24, 32, 3), 0.5, np.float32)
     before = developer(photo)
     model.update(tree_map(lambda weights: weights * 3, model.parameters()))
@@ -300,7 +306,7 @@ def test_a_developer_follows_its_networks_weights(film):
 
 
 def test_a_developer_works_in_another_thread():
-    developer = Developer(DevelopConfig("dianet"))
+    developer = Developer(replace(HALIDE, reconstructor="dianet"))
     photo = np.full((24, 32, 3), 0.5, np.float32)
     with ThreadPoolExecutor(1) as pool:
         there = pool.submit(developer, photo).result()
@@ -311,7 +317,7 @@ def test_a_developer_works_in_another_thread():
 def test_bundled_networks_keep_a_photos_tones_and_give_it_films_density(name):
     skimage = pytest.importorskip("skimage")
     photo = skimage.data.astronaut()[:224, 64:320]
-    grain = Developer(DevelopConfig(name))(photo)
+    grain = Developer(replace(HALIDE, reconstructor=name))(photo)
     moved = grain.astype(np.float32) - photo
     for c in range(3):
         for band in range(8):

@@ -37,7 +37,7 @@ WITH_OWN_GRAIN = [name for name in sorted(stocks()) if FilmStock.load(name).sour
 
 
 def gaussian(photo, **options):
-    return develop(photo, **{"grain": "gaussian", "key": 3} | options)
+    return develop(photo, **{"grain": "gaussian", "colour": "photo", "key": 3} | options)
 
 
 def plain(value, height=96, width=96):
@@ -188,7 +188,7 @@ def test_the_same_key_gives_the_same_film_and_another_unrelated_grain():
 
 
 def test_a_developer_works_in_another_thread_and_on_many_pictures():
-    developer = Developer(DevelopConfig(grain="gaussian", stock="kodak-gold-200"))
+    developer = Developer(DevelopConfig(grain="gaussian", colour="photo", stock="kodak-gold-200"))
     photos = [picture(30, 40), picture(50, 20)]
     with ThreadPoolExecutor(1) as pool:
         there = list(pool.map(developer, photos))
@@ -199,7 +199,7 @@ def test_a_developer_works_in_another_thread_and_on_many_pictures():
 
 def test_an_engine_gives_a_crop_the_grain_of_the_whole():
     photo = picture(90, 120)
-    engine = StochasticEngine(DevelopConfig(grain="gaussian", enlargement=40))
+    engine = StochasticEngine(DevelopConfig(grain="gaussian", colour="photo", enlargement=40))
     key, size = mx.random.key(3), (90, 120)
     whole = np.array(engine(mx.array(photo), key, (0, 0), size))
     np.testing.assert_array_equal(whole, gaussian(photo, enlargement=40))

@@ -3,6 +3,7 @@
 import json
 
 from d2f_mlx.film import FilmStock, stocks
+from d2f_mlx.film.spectra import WAVELENGTH
 
 import numpy as np
 import pytest
@@ -30,7 +31,14 @@ ASKED_FOR = {
     "kodak-ultramax-400",
     "kodak-vision3-500t",
 }
-LARGEST_FILE = 12_000
+LARGEST_FILE = 17_000  # with spectra
+VARIANT, ITS_FILM = "cinestill-800t", "kodak-vision3-500t"
+# Mean and deviation of the products of ISO 5-3 for red, green and blue, nm.
+DENSITOMETERS = {
+    "status_m": ((648, 12), (545, 16), (452, 17)),
+    "status_a": ((628, 14), (535, 12), (444, 11)),
+}
+PEAKS = ((600, 670), (520, 570), (380, 480))  # nm, of what the layers see
 NAMES = sorted(stocks())
 
 
@@ -75,9 +83,84 @@ def test_eight_have_a_grain_curve_of_their_own_and_the_others_say_so(bundled):
     assert sources["kodak-portra-400"].startswith("guess: ")
     assert "17" in sources["kodak-tri-x-400"]
     assert "scale of their own" in sources["fuji-pro-400h"]
-    assert all(stock.sources["spectrum"].startswith("model: ") for stock in bundled.values())
-    assert all("guess" in stock.sources["spectrum"] for stock in bundled.values())
+    made = [stock for name, stock in bundled.items() if name != VARIANT]
+    assert all(stock.sources["spectrum"].startswith("model: ") for stock in made)
+    assert all("guess" in stock.sources["spectrum"] for stock in made)
     assert all("MIT" in stock.credit for stock in bundled.values())
+
+
+def test_cinestill_is_another_film_but_for_its_backing_and_says_so(bundled):
+    variant, film = bundled[VARIANT], bundled[ITS_FILM]
+    assert (variant.iso, film.iso) == (800, 500)
+    for name in ("curves", "granularity", "spectrum", "mixing", "radius_um"):
+        np.testing.assert_array_equal(getattr(variant, name), getattr(film, name))
+    for name in ("sensitivity", "dyes", "base", "mtf"):
+        np.testing.assert_array_equal(getattr(variant.spectra, name), getattr(film.spectra, name))
+    said = {*variant.sources.values(), *variant.spectra.sources.values()}
+    assert said == {f"borrowed: {film.title}"}
+    assert [name for name, stock in bundled.items() if stock.spectra.halation] == [VARIANT]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_densitometer_reads_the_base_as_the_curves_minimum(bundled, name):
+    spectra = bundled[name].spectra
+    if bundled[name].black_and_white:
+        np.testing.assert_array_equal(spectra.base, np.full(81, bundled[name].base[0]))
+        return
+    assert spectra.measure == ("status_a" if bundled[name].kind == "reversal" else "status_m")
+    bands = [np.exp(-0.5 * ((WAVELENGTH - mean) / width) ** 2) for mean, width in DENSITOMETERS[spectra.measure]]
+    found = [-np.log10(np.average(10.0**-spectra.base, weights=band)) for band in bands]
+    np.testing.assert_allclose(found, bundled[name].base, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layers_see_red_green_and_blue_and_dyes_absorb_them(bundled, name):
+    spectra = bundled[name].spectra
+    if bundled[name].black_and_white:
+        assert spectra.silver
+        np.testing.assert_array_equal(spectra.sensitivity, spectra.sensitivity[:, :1].repeat(3, 1))
+        return
+    for layer, (low, high) in enumerate(PEAKS):
+        assert low <= WAVELENGTH[spectra.sensitivity[:, layer].argmax()] <= high
+    assert (spectra.sides.argmax(0) == [0, 1, 2]).all()
+    assert (spectra.dyes >= 0).all()
+    assert (spectra.base > 0).all()
+
+
+def test_spectra_say_what_they_borrowed_and_of_whom(bundled):
+    own = {stock.title for stock in bundled.values() if stock.spectra.sources["dyes"] == "sheet"}
+    assert len(own) == 12
+    for stock in bundled.values():
+        sources = stock.spectra.sources
+        lender = sources["dyes"].removeprefix("borrowed: ")
+        assert sources["dyes"] in ("sheet", "model: silver is neutral") or lender in own
+        assert sources["sensitivity"] == "sheet" or stock.name == VARIANT
+    assert bundled["kodak-portra-400"].spectra.sources["dyes"] == "borrowed: Kodak Vision3 250D 5207"
+    assert bundled["kodak-ektachrome-100d"].spectra.sources["mtf"] == "guess: 1, the sheet has none"
+
+
+def test_tungsten_film_is_balanced_for_3200_kelvin(bundled):
+    warm = {name for name, stock in bundled.items() if stock.spectra.kelvin == 3200}
+    assert {name for name in NAMES if name.endswith("t")} <= warm
+    assert {bundled[name].spectra.kelvin for name in NAMES if name not in warm} == {5500}
+    assert warm.isdisjoint(name for name in NAMES if name.endswith("0d") or bundled[name].kind == "reversal")
+
+
+def test_orange_masks_make_up_for_side_absorptions_and_reversal_film_has_none(bundled):
+    for name, stock in bundled.items():
+        masked = not (stock.black_and_white or "aerocolor" in name)  # aerial film is scanned, not printed
+        assert stock.spectra.masking == masked if stock.kind == "negative" else 0 < stock.spectra.masking < 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_mtf_is_1_at_0_and_falls_at_last(bundled, name):
+    spectra = bundled[name].spectra
+    np.testing.assert_array_equal(spectra.mtf[0], 1)
+    if spectra.sources["mtf"] == "guess: 1, the sheet has none":
+        np.testing.assert_array_equal(spectra.mtf, 1)
+    else:
+        assert (spectra.mtf[-1] < 0.7).all()
+        assert (np.diff(spectra.mtf[spectra.frequency >= 50], axis=0) <= 0).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,6 @@
 """A stock's layers drawn grain by grain, against its figures and the Gaussian engine."""
 
+from dataclasses import replace
 from functools import cache
 
 from d2f_mlx.backend import mx
@@ -31,7 +32,8 @@ def grain(pitch_um, name=FILM):
 
 
 def unit(pitch_um, photo, seed=0, origin=(0, 0), name=FILM):
-    return np.array(grain(pitch_um, name).unit(mx.array(photo), mx.random.key(seed), origin))
+    found = grain(pitch_um, name)
+    return np.array(found.unit(found.grain.behind(mx.array(photo)), mx.random.key(seed), origin))
 
 
 def plain(shade, height=256, width=256):
@@ -94,9 +96,10 @@ def test_a_ramp_leaves_no_trace_and_an_edge_no_outline(pitch_um):
 def test_tiles_are_alike_bit_for_bit(pitch_um):
     flat = np.random.default_rng(0).random((3, 4, 3))
     photo = (0.1 + 0.8 * np.kron(flat, np.ones((20, 20, 1)))).astype(np.float32)
-    config = DevelopConfig(grain="boolean", film_format="super8", enlargement=5800 / 80 / pitch_um)
+    frame = {"film_format": "super8", "enlargement": 5800 / 80 / pitch_um}
+    config = DevelopConfig(grain="boolean", colour="photo", **frame)
     engine = StochasticEngine(config, stock=FilmStock.load(FILM))
-    whole, tiled = (Developer(DevelopConfig(tile=tile), engine=engine)(photo, key=2) for tile in (0, 37))
+    whole, tiled = (Developer(replace(config, tile=tile), engine=engine)(photo, key=2) for tile in (0, 37))
     np.testing.assert_array_equal(tiled, whole)
     assert (whole != photo).any()
 
@@ -134,7 +137,8 @@ def test_both_engines_give_the_same_strength_and_spectrum(name, pitch_um):
     photo, stock = plain(0.5, 192, 192), FilmStock.load(name)
     views = []
     for engine in ("gaussian", "boolean"):
-        config = DevelopConfig(grain=engine, film_format="super8", enlargement=5800 / 192 / pitch_um)
+        frame = {"film_format": "super8", "enlargement": 5800 / 192 / pitch_um}
+        config = DevelopConfig(grain=engine, colour="photo", **frame)
         views.append(Developer(config, stock=stock)(photo, key=1))
     gaussian, boolean = views
     np.testing.assert_allclose(boolean.std((0, 1)), gaussian.std((0, 1)), rtol=SIGMA)
@@ -172,7 +176,8 @@ def test_grains_far_smaller_than_a_pixel_are_left_to_the_gaussian_field():
     photo = np.random.default_rng(0).random((40, 50, 3), np.float32)
     views = []
     for engine in ("gaussian", "boolean"):
-        config = DevelopConfig(grain=engine, film_format="super8", enlargement=5800 / 50 / 40)
+        frame = {"film_format": "super8", "enlargement": 5800 / 50 / 40}
+        config = DevelopConfig(grain=engine, colour="photo", **frame)
         views.append(Developer(config, stock=FilmStock.load(FILM))(photo, key=1))
     np.testing.assert_array_equal(*views)
 

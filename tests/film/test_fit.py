@@ -2,7 +2,7 @@
 
 import importlib
 from dataclasses import fields, replace
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import d2f_mlx as d2f
@@ -25,6 +25,7 @@ DECIBELS = 0.4
 CORRELATION = 0.02
 ENLARGEMENT = 36000 / WIDTH / PITCH_UM
 FRAME = {"film_format": "135", "enlargement": ENLARGEMENT}
+GRAIN_ALONE = {"grain": "gaussian", "colour": "photo"}
 
 
 def photo(seed):
@@ -48,7 +49,7 @@ class Roll(NamedTuple):
 
 @cache
 def film():
-    return Developer(DevelopConfig(grain="gaussian", stock="kodak-vision3-500t", **FRAME))
+    return Developer(DevelopConfig(**GRAIN_ALONE, stock="kodak-vision3-500t", **FRAME))
 
 
 @cache
@@ -68,7 +69,7 @@ def roll():
 @pytest.fixture(scope="module")
 def fields_of_both(roll):
     """Plain fields by band, before rounding, of the film and of the fit: what neither measured."""
-    refilm = Developer(DevelopConfig(grain="gaussian"), stock=roll.fitted)
+    refilm = Developer(DevelopConfig(**GRAIN_ALONE), stock=roll.fitted)
     shades = [np.full((HEIGHT, WIDTH, 3), (band + 0.5) / 16, np.float32) for band in BANDS]
     return [[255 * engine(shade, key=1000 + i) for i, shade in enumerate(shades)] for engine in (roll.film, refilm)]
 
@@ -109,7 +110,7 @@ def test_the_channels_correlation_comes_back(roll, fields_of_both):
 
 
 def test_what_the_fit_renders_measures_as_the_scans_do(roll):
-    refilm = Developer(DevelopConfig(grain="gaussian"), stock=roll.fitted)
+    refilm = Developer(DevelopConfig(**GRAIN_ALONE), stock=roll.fitted)
     rendered = [eight_bits(refilm(photo(seed), key=50 + seed)) for seed in range(SCANS)]
     ours, theirs = GrainMeasurement.of(rendered), GrainMeasurement.of(roll.scans)
     known = np.isfinite(ours.sigma) & np.isfinite(theirs.sigma)
@@ -151,7 +152,7 @@ def test_a_fits_file_develops(roll, fields_of_both, tmp_path, engine):
     path = tmp_path / "mine.json"
     roll.fitted.save(path)
     grey = np.full((128, 128, 3), 6.5 / 16, np.float32)
-    developed = d2f.develop(grey, stock=path, grain=engine, key=3)
+    developed = d2f.develop(grey, stock=path, grain=engine, colour="photo", key=3)
     true = fields_of_both[0][BANDS.index(6)].std((0, 1))
     np.testing.assert_allclose(255 * developed.std((0, 1)), true, rtol=0.05)  # of 16384 pixels
 
@@ -160,9 +161,10 @@ def test_the_halide_engine_takes_a_fits_own_halides(roll, tmp_path):
     path = tmp_path / "mine.json"
     roll.fitted.save(path)
     grey = np.full((64, 64, 3), 128, np.uint8)
-    by_name = d2f.develop(grey, stock=path)
-    np.testing.assert_array_equal(by_name, d2f.develop(grey, statistics=FilmStock.load(path).halides))
-    assert (by_name != d2f.develop(grey)).any()
+    develop = partial(d2f.develop, grey, grain="halide", colour="photo")
+    by_name = develop(stock=path)
+    np.testing.assert_array_equal(by_name, develop(statistics=FilmStock.load(path).halides))
+    assert (by_name != develop()).any()
 
 
 def named(found: Scans):
@@ -173,7 +175,7 @@ def test_what_does_not_belong_is_left_out_and_named(tmp_path):
     folder = tmp_path
     for seed in range(4):
         images.write(folder / f"good-{seed}.png", scan(seed))
-    doubled = Developer(DevelopConfig(grain="gaussian", stock="kodak-vision3-500t", strength=2.0, **FRAME))
+    doubled = Developer(DevelopConfig(**GRAIN_ALONE, stock="kodak-vision3-500t", strength=2.0, **FRAME))
     images.write(folder / "doubled.png", eight_bits(doubled(photo(8), key=8)))
     clean = photo(9) * 255 + np.random.default_rng(0).normal(0, 0.5, (HEIGHT, WIDTH, 3))
     images.write(folder / "digital.png", np.rint(clean).astype(np.uint8))

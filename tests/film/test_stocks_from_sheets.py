@@ -4,13 +4,21 @@ import importlib.util
 import json
 from pathlib import Path
 
-from d2f_mlx.film import FilmStock
+from d2f_mlx.film import FilmStock, PrintStock
+from d2f_mlx.film.spectra import WAVELENGTH
 
 import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.special import j1
 
+DIGITS = 1e-4  # of density, in the files
+# Mean and deviation of the products of ISO 5-3 for red, green and blue, nm.
+DENSITOMETERS = {
+    "status_m": ((648, 12), (545, 16), (452, 17)),
+    "status_a": ((628, 14), (535, 12), (444, 11)),
+}
+SENSITIVE = {"red": (640, 580, 680), "green": (545, 490, 600), "blue": (450, 400, 500)}  # peak, and the chart's ends
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "stocks_from_sheets.py"
 pytestmark = pytest.mark.skipif(not SCRIPT.is_file(), reason="benchmarks/ is not here")
 
@@ -33,6 +41,18 @@ def dye(peak, side=0.0, at=0.0):
     return curve(wavelength, shape)
 
 
+def sensitivity(peak, low, high):
+    """Log sensitivity: 2 at its peak, falling by 0.03 a nm to both sides, as far as the chart goes."""
+    wavelength = np.arange(low, high + 1, 5.0)
+    return curve(wavelength, 2 - 0.03 * np.abs(wavelength - peak))
+
+
+def read_by(measure, spectral_density):
+    """Read a spectral density as a densitometer does: -log10 of each band's mean transmittance."""
+    bands = [np.exp(-0.5 * ((WAVELENGTH - mean) / width) ** 2) for mean, width in DENSITOMETERS[measure]]
+    return [-np.log10(np.average(10.0**-spectral_density, weights=band)) for band in bands]
+
+
 def sheet(**changes):
     """A negative with gamma 0.6: density 0.2, 0.5, 0.8 + 0.6 (log H + 3) from -3 on; sigma falls with exposure."""
     exposure = np.linspace(-4, 1, 41)
@@ -52,6 +72,7 @@ def sheet(**changes):
         "rms_curve": [curve(step, level * (2 - step / 5)) for level in (0.004, 0.005, 0.008)],
         "rms_density": [curve(step, base + 0.6 * (step - 1).clip(0)) for base in (0.25, 0.55, 0.85)],
         "spectral_density": [dye(648), dye(545, 0.3, 452), dye(452)],
+        "log_sensitivity": [sensitivity(*layer) for layer in SENSITIVE.values()],
     }
     return {**values, **changes}
 
@@ -63,6 +84,7 @@ def reversal(**changes):
     step = np.linspace(-3, 0, 31)
     values = {
         "film_type": "positive",
+        "spectral_density": [dye(628), dye(535, 0.2, 444), dye(444)],
         "density_measure": "status_a",
         "name": "Made Chrome",
         "sensiometric_curve": [curve(exposure, density)] * 3,
@@ -70,6 +92,25 @@ def reversal(**changes):
         "rms_density": [curve(step, 0.1 - step)] * 3,
     }
     return sheet(**{**values, **changes})
+
+
+def grey(**changes):
+    """Black and white: one layer."""
+    step = np.linspace(0, 3, 31)
+    values = {
+        "density_measure": "bw",
+        "grain_curve_independently_digitised": False,
+        "rms": 20,
+        "sensiometric_curve": [curve(step - 3, 0.3 + 0.5 * step)],
+        "rms_curve": [curve(step, 0.001 + 0.004 * step)],
+        "rms_density": [curve(step, 0.1 + step)],
+        "log_sensitivity": [sensitivity(450, 400, 640)],
+    }
+    return without("spectral_density", sheet(**{**values, **changes}))
+
+
+def without(name, values):
+    return {key: value for key, value in values.items() if key != name}
 
 
 def all_sheets(**more):
@@ -82,9 +123,7 @@ def test_only_camera_sheets_with_grain_and_without_doubt_are_used(script):
     assert not script.usable(sheet(stage="print"))
     assert not script.usable(sheet(comment="First film with orange mask. Data unreliable."))
     assert not script.usable(sheet(comment="Very experimental."))
-    without = sheet()
-    del without["rms_curve"]
-    assert not script.usable(without)
+    assert not script.usable(without("rms_curve", sheet()))
 
 
 def test_a_sheet_of_its_own_becomes_what_it_says(script):
@@ -134,16 +173,7 @@ def test_reversal_falls_and_its_level_is_the_published_rms_over_the_anchors(scri
 
 
 def test_black_and_white_takes_the_level_from_its_rms(script):
-    step = np.linspace(0, 3, 31)
-    grey = sheet(
-        density_measure="bw",
-        grain_curve_independently_digitised=False,
-        rms=20,
-        sensiometric_curve=[curve(step - 3, 0.3 + 0.5 * step)],
-        rms_curve=[curve(step, 0.001 + 0.004 * step)],
-        rms_density=[curve(step, 0.1 + step)],
-    )
-    stock = script.convert("grey", all_sheets(grey=grey))
+    stock = script.convert("grey", all_sheets(grey=grey()))
     np.testing.assert_allclose(stock.sigma(1.0, 0), 0.020, rtol=1e-3)
     np.testing.assert_allclose(stock.sigma(0.5, 2), 0.020 * 3 / 5, rtol=1e-3)
     assert stock.black_and_white
@@ -192,17 +222,162 @@ def test_the_spectrum_is_the_mean_over_log_normal_discs(script):
     np.testing.assert_allclose(found[[10, 20, 40]] / found[0], np.array(expected[1:]) / expected[0], rtol=1e-3)
 
 
+def test_sensitivity_goes_on_falling_where_the_chart_ends(script):
+    found = script.convert("made_up_100", all_sheets()).spectra
+    for layer, (peak, _, _) in enumerate(SENSITIVE.values()):
+        np.testing.assert_allclose(found.sensitivity[:, layer], 2 - 0.03 * np.abs(WAVELENGTH - peak), atol=DIGITS)
+    assert found.sources["sensitivity"] == "sheet"
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01])
+def test_sensitivity_falls_beyond_a_chart_that_ends_level_or_rising(script, slope):
+    """Rising to both sides of 500 nm, as blue-sensitive layers do towards the ultraviolet."""
+    wavelength = np.arange(450, 551, 10.0)
+    found = script.sensitivity_of(curve(wavelength, 1 + slope * np.abs(wavelength - 500)))
+    inside = (WAVELENGTH >= 450) & (WAVELENGTH <= 550)
+    beyond = np.maximum(450 - WAVELENGTH, WAVELENGTH - 550).clip(0)
+    np.testing.assert_allclose(found[~inside], 1 + 50 * slope - 0.02 * beyond[~inside], atol=1e-9)
+    np.testing.assert_allclose(found[inside], 1 + slope * np.abs(WAVELENGTH - 500)[inside], atol=slope * 5 + 1e-9)
+
+
+def test_dyes_are_the_sheets_own_and_its_densitometer_reads_the_curves_minimum(script):
+    for stem, measure in (("made_up_100", "status_m"), ("kodak_ektachrome_100d", "status_a")):
+        stock = script.convert(stem, all_sheets())
+        spectra = stock.spectra
+        assert spectra.measure == measure
+        assert (spectra.sources["dyes"], spectra.sources["base"]) == (
+            "sheet",
+            "model: the dyes that give the curves' minimum",
+        )
+        shown = (WAVELENGTH >= 400) & (WAVELENGTH <= 760) & (WAVELENGTH % 10 == 0)
+        for column, points in enumerate(all_sheets()[stem]["spectral_density"]):
+            np.testing.assert_allclose(spectra.dyes[shown, column], list(points.values()), atol=DIGITS)
+        np.testing.assert_allclose(read_by(measure, spectra.base), stock.base, atol=DIGITS)
+        assert np.linalg.lstsq(spectra.dyes, spectra.base, rcond=None)[1] < 81 * DIGITS**2
+
+
+def test_a_sheet_without_dyes_borrows_those_of_the_film_that_lends_its_grain(script):
+    lacking = without("spectral_density", sheet(name="Lacking", grain_curve_independently_digitised=False, rms=5))
+    sheets = all_sheets(lacking=lacking)
+    stock, lender = (script.convert(stem, sheets).spectra for stem in ("lacking", "made_up_100"))
+    assert stock.sources["dyes"] == "borrowed: Made Up 100"
+    np.testing.assert_array_equal(stock.dyes, lender.dyes)
+    reversal_stock = reversal(grain_curve_independently_digitised=False, rms=8)
+    sheets = all_sheets(lacking=without("spectral_density", reversal_stock))
+    assert script.convert("lacking", sheets).spectra.sources["dyes"] == "borrowed: Kodak Ektachrome 100D 5294"
+
+
+def test_the_base_is_the_sheets_with_what_brings_it_to_the_curves_minimum(script):
+    mask = curve(np.arange(380, 781, 20), 0.9 - 0.001 * np.arange(0, 401, 20))
+    stock = script.convert("masked", all_sheets(masked=sheet(d_min_sd=mask)))
+    spectra, shown = stock.spectra, 0.9 - 0.001 * (WAVELENGTH - 380)
+    assert spectra.sources["base"] == "sheet"
+    np.testing.assert_allclose(read_by("status_m", spectra.base), stock.base, atol=DIGITS)
+    added = spectra.base - shown
+    assert np.abs(added).max() > 0.1
+    assert np.linalg.lstsq(spectra.dyes, added, rcond=None)[1] < 81 * DIGITS**2
+
+
+def test_silver_is_neutral_and_no_layer_masks_another(script):
+    stock = script.convert("grey", all_sheets(grey=grey()))
+    spectra = stock.spectra
+    np.testing.assert_allclose(spectra.dyes.sum(1), 1)
+    assert spectra.silver
+    np.testing.assert_array_equal(spectra.base, np.full(81, stock.base[0]))
+    assert (spectra.measure, spectra.masking) == ("visual", 0)
+    np.testing.assert_array_equal(spectra.sensitivity[:, 0], spectra.sensitivity[:, 2])
+    assert spectra.sources["dyes"] == "model: silver is neutral"
+
+
+@pytest.mark.parametrize(
+    ("values", "masking", "kelvin"),
+    [
+        (sheet(), 1.0, 5500),
+        (sheet(exposure_kelvin=3200, color_masking=0), 0.0, 3200),
+        (reversal(), 0.0, 5500),
+        (reversal(color_masking=0.25, exposure_kelvin=3200), 0.25, 5500),
+    ],
+)
+def test_masking_is_that_of_the_kind_or_the_collections_and_light_that_of_the_film(script, values, masking, kelvin):
+    tungsten = sheet(exposure_kelvin=3200, iso=50)
+    spectra = script.convert("other", all_sheets(other=values, tungsten=tungsten)).spectra
+    assert (spectra.masking, spectra.kelvin, spectra.halation) == (masking, kelvin, 0)
+
+
+def test_the_mtf_is_the_sheets_from_1_on_and_goes_on_along_its_end(script):
+    falling = curve([10, 20, 30, 40], [0.9, 0.8, 0.7, 0.6])
+    power = curve([20, 40, 80], [0.8, 0.4, 0.2])
+    rising = curve([10, 20, 40], [1.0, 1.1, 1.3])
+    spectra = script.convert("sharp", all_sheets(sharp=sheet(mtf=[falling, power, rising]))).spectra
+    frequency, (first, second, third) = spectra.frequency, spectra.mtf.T
+    assert frequency[0] == 0
+    assert frequency[-1] == 100
+    np.testing.assert_array_equal(spectra.mtf[0], 1)
+    np.testing.assert_allclose(first[frequency <= 40], 1 - frequency[frequency <= 40] / 100, atol=DIGITS)
+    np.testing.assert_allclose(second[frequency > 80], 16 / frequency[frequency > 80], atol=DIGITS)
+    np.testing.assert_allclose(third[frequency > 40], 1.3, atol=DIGITS)
+    assert (np.diff(first[frequency > 30]) < 0).all()
+    assert spectra.sources["mtf"] == "sheet"
+
+
+def test_one_curve_of_mtf_is_every_layers_and_none_is_none(script):
+    one = script.convert("one", all_sheets(one=sheet(mtf=[curve([10, 20, 40], [1.1, 0.8, 0.4])]))).spectra
+    np.testing.assert_array_equal(one.mtf[:, 0], one.mtf[:, 2])
+    assert one.mtf.min() < 0.4
+    assert one.sources["mtf"] == "sheet: one curve for all layers"
+    none = script.convert("made_up_100", all_sheets()).spectra
+    np.testing.assert_array_equal(none.mtf, 1)
+    assert none.sources["mtf"] == "guess: 1, the sheet has none"
+
+
+def test_a_print_stock_has_its_sheets_curves_and_is_exposed_by_a_printers_lamp(script):
+    values = without("iso", sheet(stage="print", medium="cine", name="Print", density_measure="status_a", lad=[1.1]))
+    read = all_sheets(kodak_2383=values, kodak_portra_endura={**values, "medium": "photo"}, kodak_2302=grey())
+    film, paper, silver = (script.convert_print(s, read) for s in ("kodak_2383", "kodak_portra_endura", "kodak_2302"))
+    assert (film.name, film.title, film.kind) == ("kodak-2383", "Kodak Vision 2383 print film", "film")
+    assert (paper.name, paper.kind, paper.spectra.kelvin) == ("kodak-portra-endura", "paper", 3200)
+    np.testing.assert_array_equal(film.base, [0.2, 0.5, 0.8])
+    straight = film.log_exposure > -2.8
+    np.testing.assert_allclose(film.curves[straight, 2], 0.8 + 0.6 * (film.log_exposure[straight] + 3), atol=2e-4)
+    np.testing.assert_allclose(read_by("status_a", film.spectra.base), film.base, atol=DIGITS)
+    assert film.report == {"sheet": "kodak_2383.json", "lad": [1.1]}
+    assert film.sources == {"curves": "sheet"}
+    assert silver.black_and_white
+    assert silver.spectra.silver
+
+
+def test_cinestill_is_vision3_500t_without_backing_at_800(script):
+    original = script.convert("kodak_5219", all_sheets(kodak_5219=sheet(iso=500, exposure_kelvin=3200)))
+    variant = script.without_backing(original)
+    assert (variant.name, variant.iso, variant.medium) == ("cinestill-800t", 800, "photo")
+    for name in ("curves", "granularity", "spectrum", "mixing"):
+        np.testing.assert_array_equal(getattr(variant, name), getattr(original, name))
+    for name in ("sensitivity", "dyes", "base", "mtf"):
+        np.testing.assert_array_equal(getattr(variant.spectra, name), getattr(original.spectra, name))
+    assert (original.spectra.halation, variant.spectra.halation) == (0, script.HALATION)
+    said = {*variant.sources.values(), *variant.spectra.sources.values()}
+    assert said == {"borrowed: Kodak Vision3 500T 5219"}
+    assert 10 ** variant.report["grey_log_exposure"] == pytest.approx(12.5 / 800, rel=1e-3)
+
+
 def test_the_command_writes_the_same_files_twice(script, tmp_path, monkeypatch, capsys):
     (tmp_path / "in").mkdir()
-    twin = sheet(name="Twin")
-    for stem, values in all_sheets(odd=sheet(stage="print"), twin=twin).items():
+    more = {
+        "odd": sheet(stage="print"),
+        "twin": sheet(name="Twin"),
+        "kodak_2383": sheet(stage="print", medium="cine", density_measure="status_a"),
+        "kodak_5219": sheet(iso=500, manufacturer="Kodak"),
+    }
+    for stem, values in all_sheets(**more).items():
         (tmp_path / "in" / f"{stem}.json").write_text(json.dumps(values))
     written = []
     for out in (tmp_path / "one", tmp_path / "two"):
         monkeypatch.setattr("sys.argv", ["stocks_from_sheets.py", str(tmp_path / "in"), str(out)])
         script.main()
-        written.append({path.name: path.read_bytes() for path in out.iterdir()})
+        written.append({str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.json")})
     assert written[0] == written[1]
-    assert sorted(written[0]) == ["kodak-ektachrome-100d.json", "made-up-100.json"]
+    stocks = ["cinestill-800t", "kodak-ektachrome-100d", "kodak-vision3-500t", "made-up-100"]
+    assert sorted(written[0]) == ["prints/kodak-2383.json", *(f"stocks/{name}.json" for name in stocks)]
     assert "twin: has the curves of another" in capsys.readouterr().out
-    assert FilmStock.load(tmp_path / "one" / "made-up-100.json").iso == 100
+    assert FilmStock.load(tmp_path / "one" / "stocks" / "made-up-100.json").iso == 100
+    assert PrintStock.load(tmp_path / "one" / "prints" / "kodak-2383.json").kind == "film"
