@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from d2f_mlx import images
-from d2f_mlx.film.palette import FEWEST_SCANS, fit_palette
+from d2f_mlx.film.palette import FEWEST, fit_palette
 from d2f_mlx.film.samples import colours_of, reference, without_colour
 from d2f_mlx.film.tone import lab_of, rgb_of
 from d2f_mlx.film.transport import sliced_wasserstein
@@ -98,7 +98,7 @@ def main() -> None:
     for roll in tqdm(arguments.rolls, disable=None):
         film = [colours_of(path)[:EACH] for path in images.find([roll])]
         film = [colours for colours in film if not without_colour(lab_of(colours))]
-        if len(film) < FEWEST_SCANS + 1:
+        if len(film) < FEWEST + 1:
             print(f"no row for {roll}: {len(film)} colour scans")
             continue
         found = distances(film, [colours[:EACH] for colours in photos])

@@ -347,7 +347,7 @@ def spectra_of(stem: str, sheets: dict[str, dict], base_density: np.ndarray, kel
         [sensitivity_of(c) for c in sheet["log_sensitivity"]] * (3 // len(sheet["log_sensitivity"])), 1
     )
     mtf, mtf_source = mtf_of(sheet)
-    sources: dict[str, str] = {"sensitivity": "sheet", "mtf": mtf_source}
+    sources = {"sensitivity": "sheet", "mtf": mtf_source}
     parts: dict[str, Any] = {"kelvin": kelvin, "frequency": MTF_FREQUENCY, "mtf": mtf}
     if sheet["density_measure"] == "bw":
         sources |= {"dyes": "model: silver is neutral", "base": "model: as neutral as silver"}
@@ -374,7 +374,7 @@ def side_absorptions(sheet: dict) -> np.ndarray:
     """Return what a unit of each dye's own density (column) adds to each Status band (row), (3, 3)."""
     dyes = np.stack([on_grid(dye) for dye in sheet["spectral_density"]], 1)
     nothing = np.zeros_like(dyes)
-    sources = dict.fromkeys(("sensitivity", "dyes", "base", "mtf"), "sheet")
+    sources: dict[str, str] = dict.fromkeys(("sensitivity", "dyes", "base", "mtf"), "sheet")
     seen = Spectra(nothing, dyes, nothing[:, 0], sheet["density_measure"], 5500.0, 0.0, sources).sides.clip(0)
     return seen / np.diag(seen)
 

@@ -113,6 +113,7 @@ class FilmColour:
                 math.log10(2) / step,
                 (film.grey_log_exposure + darkroom.exposure * math.log10(2) - axis[0]) / step,
                 film.interlayer,
+                *(film.useful - darkroom.exposure),
             ],
             mx.float32,
         )
@@ -165,8 +166,9 @@ def _exposed(photo: mx.array, light: mx.array, matrix: mx.array) -> mx.array:
 def _developed(exposure: mx.array, pairs: mx.array, place: mx.array) -> mx.array:
     """Turn the layers' exposure into the channels' densities, by straight lines between the table's points."""
     stops = mx.log2(mx.maximum(exposure, DARKEST) * (1 / GREY))
-    mean = (stops[..., 0] + stops[..., 1] + stops[..., 2]) * (1 / 3)
-    stops = stops + place[2] * (stops - mean[..., None])
+    held = mx.clip(stops, place[3], place[4])
+    mean = (held[..., 0] + held[..., 1] + held[..., 2]) * (1 / 3)
+    stops = stops + place[2] * (held - mean[..., None])
     at = mx.clip(stops * place[0] + place[1], 0, _EXPOSURES - 1.001)
     below = at.astype(mx.int32)
     share = at - below

@@ -27,6 +27,7 @@ _FILTERS = {  # nm where a long-pass filter reaches a half, or the band that a g
     "green": (500.0, 575.0),
     "blue": (-np.inf, 500.0),
 }
+_DEVELOPS = (0.01, 0.99)  # shares of a grey scale's density between which layers act on each other
 _FILTER_EDGE = 8.0  # nm over which a filter's edge rises (logistic)
 _TINT = (490.0, 600.0)  # nm between which a magenta filter takes light away
 _LENS = (410.0, 675.0)  # nm where a lens with an ultraviolet and an infrared filter reaches a half
@@ -129,17 +130,23 @@ class Negative:
         couplers = stock.kind == "negative" and not self.spectra.silver
         self.interlayer = darkroom.interlayer if couplers else 0.0
         self.grey_log_exposure = math.log10(12.5 / stock.iso)  # lux s at the film's speed
+        share = ((self.density - self.density.min(0)) / np.ptp(self.density, 0)).mean(1)
+        rising = np.maximum.accumulate(share if share[-1] > share[0] else share[::-1])
+        ends = np.searchsorted(rising, _DEVELOPS).clip(max=len(rising) - 1)
+        self.useful = (self.log_exposure[ends] - self.grey_log_exposure) / math.log10(2)  # stops, (2,)
 
     def log_exposures(self, light: np.ndarray) -> np.ndarray:
         """Turn the layers' light (mid grey 0.18) into log exposures, interlayer effects included.
 
         Interlayer effects are taken for their result on colours: h_c + s (h_c - mean of h), which leaves greys alone.
+        In the brackets, h is held within what the film responds to: a layer that develops nothing holds nothing back.
 
         Shape: (..., 3) -> the same
         Reference: Hanson & Horton 1952, 'Subtractive Color Reproduction: Interimage Effects', JOSA 42, 663
         """
         stops = np.log2(np.maximum(light, DARKEST) / GREY) + self.darkroom.exposure
-        stops = stops + self.interlayer * (stops - stops.mean(-1, keepdims=True))
+        held = stops.clip(*self.useful)
+        stops = stops + self.interlayer * (held - held.mean(-1, keepdims=True))
         return self.grey_log_exposure + stops * math.log10(2)
 
     def densities(self, log_exposure: np.ndarray) -> np.ndarray:

@@ -42,6 +42,12 @@ class Look:
         curved = through(self.curves, colours)
         return curved + spline_basis(colours) @ self.controls if self.controls.any() else curved
 
+    def weakened(self, strength: float) -> Look:
+        """Keep a part of the change, between nothing (0) and all of it (1)."""
+        return replace(
+            self, curves=straight() + strength * (self.curves - straight()), controls=strength * self.controls
+        )
+
     def table(self, points: int) -> np.ndarray:
         """Tabulate, without clipping. Shape: (points, points, points, 3)."""
         return self(grid(points)).reshape(points, points, points, 3)

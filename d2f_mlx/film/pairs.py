@@ -12,18 +12,18 @@ from ..color import delta_e_2000
 from .look import Look, Palette, bake
 from .samples import CELLS, Source, cell_means, cell_shape, srgb_pixels
 from .tone import lab_of, paired_curves, through
-from .warp import SplineFit
+from .warp import SplineFit, spline_basis
 
-SMOOTHNESS = (3.0, 0.3, 0.03, 0.003)
+SMOOTHNESS = (1.0, 0.03, 0.001)
 """Of the displacements that are tried, beside none."""
 _SAME_SHAPE = 0.02
-_PULL = 0.003
+_PULL = 0.0003
 _HUBER = 0.02  # encoded sRGB
-_ROUNDS = 4
+_ROUNDS = 3
 _FLAT = 0.04  # difference between neighbouring cells that halves their weight
 _FOLDS = 4
 _BLOCK = 16  # cells that are held out together where there is but one pair
-_ALL = 12000
+_ALL = 6000
 _NO_CHANGE = "no change"
 
 
@@ -113,18 +113,19 @@ def _contrast(cells: np.ndarray) -> np.ndarray:
 def _fits(cells: _Cells) -> dict[str, partial[Look]]:
     curves = paired_curves(cells.photo, cells.film, cells.weight)
     fits: dict[str, partial[Look]] = {_NO_CHANGE: partial(Look), "curves": partial(Look, curves)}
+    basis = spline_basis(cells.photo)
     for smooth in SMOOTHNESS:
-        fits[f"curves, displacement at smoothness {smooth:g}"] = partial(_displaced, cells, curves, smooth)
+        fits[f"curves, displacement at smoothness {smooth:g}"] = partial(_displaced, cells, basis, curves, smooth)
     return fits
 
 
-def _displaced(cells: _Cells, curves: np.ndarray, smooth: float) -> Look:
+def _displaced(cells: _Cells, basis: np.ndarray, curves: np.ndarray, smooth: float) -> Look:
     """Fit the displacement that is left after the curves; what lies far off counts less from round to round."""
     rest = cells.film - through(curves, cells.photo)
     weight, controls = cells.weight, np.zeros(0)
     for _ in range(_ROUNDS):
-        fit = SplineFit.at(cells.photo, weight, smooth, _PULL)
+        fit = SplineFit.at(basis, weight, smooth, _PULL)
         controls = fit(rest)
-        off = np.linalg.norm(rest - fit.basis @ controls, axis=1)
+        off = np.linalg.norm(rest - basis @ controls, axis=1)
         weight = cells.weight * _HUBER / np.maximum(off, _HUBER)
     return Look(curves, controls)

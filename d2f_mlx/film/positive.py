@@ -20,6 +20,7 @@ _PRINTER_KELVIN = 3200.0
 _STOPS = np.arange(-7, 7.01, 0.25)  # of the grey scale that a print is balanced on
 _LEAST = 1e-12
 _RENDERING = 1 + CONTRAST / 2  # contrast that pictures have beyond the scene's: the slope of the camera's curve
+_THRESHOLD, _LIMIT = 0.95, 1.4  # of colours that are drawn into the picture's space
 _POINTS, _SMOOTH = 64, 1.5  # of what balances a grey scale: points along it, and their smoothing's deviation
 
 
@@ -67,8 +68,7 @@ class Viewed:
 
     def __call__(self, amounts: np.ndarray) -> np.ndarray:
         """Give the encoded colours of dyes, (..., 3)."""
-        linear = compress((self.light(amounts) - self.black) / (1 - self.black))
-        return np.asarray(self._space.encode(linear))
+        return _shown((self.light(amounts) - self.black) / (1 - self.black), self._space)
 
     def balance(self, amounts: np.ndarray) -> np.ndarray:
         """Find the dyes that make these neutral at the same luminance, by Newton's method; (N, 3) -> (N, 3).
@@ -180,7 +180,7 @@ class Scan:
         common = np.stack([_extended(d[..., c], *_rising(self._scale[:, c], self._mean)) for c in range(3)], -1)
         shown = film_display(self._stock, common - self._grey + self._scanner.grey - self._darker, self._scanner)
         linear = np.asarray(SRGB.decode(shown)) @ between(SRGB, self._space).T
-        return np.asarray(self._space.encode(compress(linear)))
+        return _shown(linear, self._space)
 
 
 def positive(stock: FilmStock, darkroom: Darkroom, scanner: Scanner, space: RGBSpace) -> Positive:
@@ -196,6 +196,16 @@ def positive(stock: FilmStock, darkroom: Darkroom, scanner: Scanner, space: RGBS
     if darkroom.print == SCAN:
         return Scan(film, scanner, darkroom, space)
     return Print(film, PrintStock.load(darkroom.print or print_for(stock)), darkroom, space)
+
+
+def _shown(linear: np.ndarray, space: RGBSpace) -> np.ndarray:
+    """Draw colours into a space and encode them.
+
+    Print dyes reach half as far again as sRGB (1.5 in `color.compress`'s measure). Only the outermost twentieth gives
+    way, as one part in a hundred of light in a dark channel is a tenth of its display range: saturated reds would turn
+    pink.
+    """
+    return np.asarray(space.encode(compress(linear, _THRESHOLD, _LIMIT)))
 
 
 class _Balance:

@@ -27,12 +27,11 @@ class SplineFit:
     inverse: np.ndarray
 
     @classmethod
-    def at(cls, colours: np.ndarray, weight: np.ndarray, smooth: float, pull: float) -> SplineFit:
-        """Prepare the fit for colours and their weights, whatever they will be displaced by.
+    def at(cls, basis: np.ndarray, weight: np.ndarray, smooth: float, pull: float) -> SplineFit:
+        """Prepare the fit for colours, given by their `spline_basis`, and their weights.
 
-        Shape: colours (N, 3), weight (N,)
+        Shape: basis (N, CONTROLS^3), weight (N,)
         """
-        basis = spline_basis(colours)
         share = weight / weight.sum()
         penalty = (smooth * _roughness() + pull * np.eye(CONTROLS**3)) / CONTROLS**3
         return cls(basis, share, np.linalg.inv((basis * share[:, None]).T @ basis + penalty))

@@ -151,7 +151,10 @@ def test_what_cannot_be_written_is_refused_before_any_work(photo, network, tmp_p
     assert not (tmp_path / out).exists()
 
 
-@pytest.mark.parametrize("command", [[], ["develop"], ["train"], ["train", "reconstructor"], ["demo"], ["info"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["develop"], ["grain"], ["contact"], ["lut"], ["train"], ["train", "reconstructor"], ["demo"], ["info"]],
+)
 def test_help_is_printed(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([*command, "--help"])

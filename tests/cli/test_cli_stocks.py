@@ -1,7 +1,7 @@
 import json
 
 from d2f_mlx.cli import main
-from d2f_mlx.film import FilmStock, stocks
+from d2f_mlx.film import FilmStock, prints, stocks
 
 import pytest
 
@@ -9,12 +9,38 @@ import pytest
 def test_the_table_has_a_line_a_stock(capsys):
     assert main(["stocks"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["name", "type", "ISO", "year", "RMS", "grain", "curves"]
+    assert lines[0].split() == ["name", "type", "ISO", "year", "RMS", "grain", "curves", "dyes", "printed", "on"]
     assert [line.split()[0] for line in lines[1 : lines.index("")]] == list(stocks())
     by_name = {line.split()[0]: line.split()[1:] for line in lines[1 : lines.index("")]}
-    assert by_name["kodak-vision3-500t"] == ["negative", "500", "2007", "7.1", "sheet", "sheet"]
-    assert by_name["kodak-tri-x-400"] == ["b&w", "negative", "400", "2007", "17.0", "borrowed", "sheet"]
-    assert by_name["kodak-portra-400"][-2:] == ["guess", "sheet"]
+    known = ["negative", "500", "2007", "7.1", "sheet", "sheet", "sheet", "kodak-2383"]
+    assert by_name["kodak-vision3-500t"] == known
+    known = ["b&w", "negative", "400", "2007", "17.0", "borrowed", "sheet", "model", "kodak-polymax-grade-2"]
+    assert by_name["kodak-tri-x-400"] == known
+    assert by_name["kodak-portra-400"][-4:] == ["guess", "sheet", "borrowed", "kodak-portra-endura"]
+    assert by_name["fuji-velvia-50"] == ["reversal", "50", "2007", "14.7", "borrowed", "sheet", "sheet"]
+
+
+def test_the_prints_have_a_line_each(capsys):
+    assert main(["stocks", "--prints"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["name", "type", "D", "max", "curves", "dyes", "title"]
+    listed = lines[1 : lines.index("")]
+    assert [line.split()[0] for line in listed] == list(prints())
+    words = {line.split()[0]: line.split() for line in listed}
+    assert words["kodak-2383"][1:5] == ["film", "4.1", "sheet", "sheet"]
+    assert words["fuji-crystal-archive-maxima"][1:5] == ["paper", "2.8", "borrowed", "sheet"]
+    assert words["kodak-2302"][1:6] == ["b&w", "film", "2.7", "sheet", "model"]
+    assert main(["stocks", "kodak-2383", "--prints"]) == 1
+    assert "a name or --prints, got both" in capsys.readouterr().err
+
+
+def test_json_has_the_same_prints_with_their_sources(capsys):
+    assert main(["stocks", "--prints", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list(prints())
+    (paper,) = (row for row in rows if row["name"] == "kodak-portra-endura")
+    assert paper["type"] == "paper"
+    assert paper["sources"].keys() == {"curves", "sensitivity", "dyes", "base", "mtf"}
 
 
 def test_json_has_the_same_stocks_with_their_sources(capsys):
@@ -23,7 +49,9 @@ def test_json_has_the_same_stocks_with_their_sources(capsys):
     assert [row["name"] for row in rows] == list(stocks())
     (film,) = (row for row in rows if row["name"] == "fuji-velvia-50")
     assert (film["type"], film["iso"], film["rms"]) == ("reversal", 50, 14.7)
-    assert film["sources"]["granularity"] == FilmStock.load("fuji-velvia-50").sources["granularity"]
+    stock = FilmStock.load("fuji-velvia-50")
+    assert film["sources"] == {**stock.sources, **stock.spectra.sources}
+    assert film["print"] == ""
 
 
 def test_one_stock_is_shown_with_its_granularity_and_sources(capsys):
@@ -33,6 +61,9 @@ def test_one_stock_is_shown_with_its_granularity_and_sources(capsys):
     lines = [line.split() for line in shown.splitlines()]
     assert ["1.0", "6.3", "7.1", "19.3"] in lines
     assert ["granularity:", "sheet"] in lines
+    assert ["dyes:", "sheet"] in lines
+    assert ["masking", "1", "balanced", "for", "3200", "K"] in lines
+    assert ["printed", "on", "kodak-2383"] in lines
     assert "JanLohse/spectral_film_lut" in shown
 
 

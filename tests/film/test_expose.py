@@ -13,7 +13,7 @@ from test_spectra import made, silver
 EXACT = 1e-9
 WHITE = 1e-6  # the tables of reflectances have seven digits
 LENS = 0.005  # of luminance, that the lens takes away at the ends of the spectrum
-LINES = 1e-3  # of density: between the points of a curve, lines are drawn in amounts of dye
+LINES = 1e-4  # of density: between the points of a curve, lines are drawn in amounts of dye
 GREY_CAMERA = 0.1894  # what the camera's curve makes of 0.18: solved by hand for s = 0.8 and v = 0.46135
 KODAK, TRI_X = "kodak-vision3-500t", "kodak-tri-x-400"
 PATCHES = np.array([[0.5, 0.5, 0.5], [0.7, 0.25, 0.2], [0.2, 0.3, 0.7], [0.2, 0.6, 0.2]])  # grey, red, blue, green
@@ -140,7 +140,9 @@ def test_warm_light_is_red_and_a_magenta_filter_takes_green(films):
         magenta, green = white(tint=30), white(tint=-30)
         assert magenta[1] < 1 < magenta[[0, 2]].min()
         assert green[1] > 1 > green[[0, 2]].max()
-        assert np.log10(magenta[[0, 2]] / magenta[1]) == pytest.approx([0.3, 0.3], abs=0.06)  # its edges are no steps
+        taken = np.log10(magenta[[0, 2]] / magenta[1])
+        assert (taken < 0.3).all()
+        assert (taken > 0.2).all()  # layers overlap, and the filter's edges are no steps
 
 
 def test_filters_darken_their_complements_and_leave_grey(films):
@@ -260,7 +262,7 @@ def test_masking_leaves_greys_and_says_what_a_layer_does_to_the_others(masking):
     unmasked = Negative(FilmStock.load(KODAK), linear())
     np.testing.assert_allclose(greys, unmasked.densities(h[:, None] * np.ones(3)), atol=EXACT)
     middle = np.full((1, 3), np.log10(12.5 / 500))
-    more = negative.densities(middle + [0.3, 0, 0]) - negative.densities(middle)
+    more = negative.densities(middle + np.array([0.3, 0, 0])) - negative.densities(middle)
     dyes = more @ np.linalg.inv(film.spectra.sides).T
     assert more[0, 0] > 0.1
     if masking == 1:

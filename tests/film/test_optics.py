@@ -16,7 +16,8 @@ from scipy.integrate import quad
 from scipy.interpolate import BSpline
 from scipy.linalg import toeplitz
 
-FIT = 0.04  # of the response
+FIT = 0.025  # of the response
+SHEETS_FIT = 0.042  # of the worst sheet's
 FLOAT32 = 4e-6
 HALATION = 0.15
 SHEETS = Path(os.environ.get("D2F_DATA", "")) / "stocks"
@@ -85,7 +86,7 @@ def test_every_sheet_is_met(pitch_um):
     seen = set()
     for path in sorted(SHEETS.glob("*.json")):
         curves = [
-            sorted((float(f), r) for f, r in curve.items()) for curve in json.loads(path.read_text())["mtf"] or []
+            sorted((float(f), r) for f, r in curve.items()) for curve in json.loads(path.read_text()).get("mtf") or []
         ]
         if not curves or str(curves) in seen:
             continue
@@ -97,7 +98,7 @@ def test_every_sheet_is_met(pitch_um):
         for angle in (0.0, np.pi / 4):
             f, x, y = along(pitch_um, angle)
             expected = np.stack([response_at(curve, f) for curve in mtf], 1)
-            assert np.abs(transfer(spread, x, y) - expected).max() < FIT + 0.005, path.stem
+            assert np.abs(transfer(spread, x, y) - expected).max() < SHEETS_FIT, path.stem
     assert len(seen) > 30
 
 
@@ -135,6 +136,8 @@ def returned(radius):
 def test_halation_is_fresnels_reflection_of_a_matt_source():
     radius = np.array([0.01, 0.1, 0.2, 0.22, 0.231, 0.24, 0.3, 0.449])
     assert np.allclose(halation_spread(radius), [returned(r) for r in radius], rtol=1e-9)
+    near = np.linspace(0.2, 0.3, 1001)
+    assert near[halation_spread(near).argmax()] == pytest.approx(0.2326, abs=2e-4)  # 2 x 0.13 mm tan 41.81 degrees
     total = sum(
         quad(lambda r: returned(r) * 2 * np.pi * r, *ends, limit=200)[0] for ends in ((1e-9, 0.2325), (0.2325, 500))
     )
@@ -293,9 +296,9 @@ def test_what_cannot_be_is_refused(arguments, message):
         optics(mtf, pitch_um, halation=halation[0] if halation else 0.0)
 
 
-@pytest.mark.parametrize("shape", [(300, 300), (300, 300, 4), (76, 300, 3), (300, 76, 3)])
+@pytest.mark.parametrize("shape", [(300, 300), (300, 300, 4), (80, 300, 3), (300, 80, 3)])
 def test_a_tile_without_a_right_pixel_is_refused(shape):
     made = prepared(12.0)
-    assert made.reach == 38
-    with pytest.raises(ValueError, match=r"\(H, W, 3\) with sides above 76, got"):
+    assert made.reach == 40
+    with pytest.raises(ValueError, match=r"\(H, W, 3\) with sides above 80, got"):
         made(mx.zeros(shape), (0, 0))

@@ -26,7 +26,7 @@ def test_an_affine_displacement_is_found_and_continued_where_there_are_no_colour
     rng = np.random.default_rng(1)
     colours = 0.3 + 0.4 * rng.random((800, 3))
     matrix, shift = 0.1 * rng.normal(size=(3, 3)), 0.05 * rng.normal(size=3)
-    fit = SplineFit.at(colours, np.ones(800), smooth=1.0, pull=1e-9)
+    fit = SplineFit.at(spline_basis(colours), np.ones(800), smooth=1.0, pull=1e-9)
     controls = fit(colours @ matrix + shift)
     found = spline_basis(grid(5)) @ controls
     np.testing.assert_allclose(found, grid(5) @ matrix + shift, atol=1e-4)
@@ -34,7 +34,7 @@ def test_an_affine_displacement_is_found_and_continued_where_there_are_no_colour
 
 def test_what_is_unknown_is_pulled_to_nothing():
     colours = np.full((100, 3), 0.5)
-    controls = SplineFit.at(colours, np.ones(100), smooth=1.0, pull=0.1)(np.full((100, 3), 0.1))
+    controls = SplineFit.at(spline_basis(colours), np.ones(100), smooth=1.0, pull=0.1)(np.full((100, 3), 0.1))
     at = spline_basis(np.array([[0.5, 0.5, 0.5], [0.0, 1.0, 0.0]])) @ controls
     assert at[0] == pytest.approx(0.1, rel=0.15)
     assert np.abs(at[1]).max() < np.abs(at[0]).max()
@@ -44,8 +44,10 @@ def test_weights_count_like_repetitions():
     rng = np.random.default_rng(2)
     colours, moves = rng.random((40, 3)), rng.normal(size=(40, 3))
     weight = rng.integers(1, 4, 40)
-    once = SplineFit.at(colours, weight.astype(float), 0.1, 0.01)(moves)
-    again = SplineFit.at(np.repeat(colours, weight, 0), np.ones(weight.sum()), 0.1, 0.01)(np.repeat(moves, weight, 0))
+    once = SplineFit.at(spline_basis(colours), weight.astype(float), 0.1, 0.01)(moves)
+    again = SplineFit.at(np.repeat(spline_basis(colours), weight, 0), np.ones(weight.sum()), 0.1, 0.01)(
+        np.repeat(moves, weight, 0)
+    )
     np.testing.assert_allclose(once, again, atol=CLOSE)
 
 
