@@ -5,8 +5,8 @@
 Everyone takes uint8 pixels and gives uint8 pixels back, in a process of its own, so that its peak memory is its own
 (the whole process's, the interpreter and both pictures included). "first s" is the first picture, with what is set up
 and compiled for it; "s" the next one, as in a batch. The rival is the same chain as one would write it with NumPy and
-SciPy, in float32 on the whole picture: decoding, a matrix, a Gaussian for the MTF, curves by interp, a Gaussian field as
-grain, and the print by map_coordinates on a table of 65 points.
+SciPy, on the whole picture in float32: decoding, a matrix, a Gaussian for the MTF, curves by interp, a Gaussian field
+as grain, and the print by map_coordinates on a table of 65 points.
 
 Stages are timed one after the other on a tile in one stream and scaled by area; the whole runs tiles in several streams
 at once, and so takes less than their sum.

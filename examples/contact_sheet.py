@@ -2,7 +2,8 @@
 
     python examples/contact_sheet.py --out examples        # 20 s on two cores
 
-Writes contact.jpg: the photograph (scikit-image's coffee, by Rachel Michetti) and eleven labelled pictures of it.
+Writes contact.jpg: the photograph (scikit-image's coffee, by Rachel Michetti) and eleven labelled pictures of it; and
+velvia.cube, one film's colours as a table that other programs read.
 """
 
 import argparse
@@ -36,5 +37,4 @@ print(f"{out / 'contact.jpg'}: {sheet.shape[1]} x {sheet.shape[0]} pixels")
 
 slide = d2f.film_look("fuji-velvia-50", points=33)
 slide.save(out / "velvia.cube")
-grey = d2f.color.SRGB.encode(0.18)
-print(f"velvia.cube: {slide.points} points; mid grey {grey:.3f} -> {slide.table[16, 16, 16].round(3)} at {16 / 32}")
+print(f"{out / 'velvia.cube'}: Velvia's colours for other programs; it turns 0.5 grey into {slide.table[16, 16, 16]}")

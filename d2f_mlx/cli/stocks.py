@@ -99,8 +99,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         rms = f"{row['rms']:.1f}"
         cells.append((row["name"], kind, str(row["iso"] or ""), str(row["year"] or ""), rms, *short, row["print"]))
     note = (
-        "RMS: granularity x1000 at net density 1.0, green-sensitive layer. Grain, curves, dyes: from the maker's sheet, "
-        "\nborrowed from another film's, or otherwise. d2f stocks NAME says more; d2f stocks --prints lists prints."
+        "RMS: granularity x1000 at net density 1.0, green-sensitive layer. Grain, curves, dyes: from the maker's\n"
+        "sheet, borrowed from another film's, or otherwise. d2f stocks NAME says more; --prints lists prints."
     )
     return "\n".join([*_aligned(cells, right=(2, 3, 4)), "", note])
 
@@ -136,7 +136,11 @@ def card(stock: FilmStock) -> str:
     if layers == 3:
         lines.append(row("correlation RG RB GB", stock.correlation[[0, 0, 1], [1, 2, 2]], "{:.2f}"))
     if stock.spectra is not None:
-        lines.append(row("masking", [f"{stock.spectra.masking:g}"]) + f"   balanced for {stock.spectra.kelvin:g} K")
+        lines.append(f"{'balanced for':<22}  {stock.spectra.kelvin:g} K")
+        if layers == 3:
+            lines.append(f"{'masking':<22}  {stock.spectra.masking:g}")
+        if stock.spectra.halation:
+            lines.append(f"{'halation':<22}  {stock.spectra.halation:g} of the light, no anti-halation layer")
     if facts["print"]:
         lines.append(f"{'printed on':<22}  {facts['print']}")
     lines += ["", "sources", *(f"  {name}: {source}" for name, source in facts["sources"].items())]

@@ -19,7 +19,7 @@ class DevelopConfig:
     Args:
         reconstructor: A bundled network's name, or the folder of a trained one, for the halide engine.
         density_scale: Halides against the film's own density, above 0 and up to 9, for the halide engine.
-        strength: How far to go from the photo (0) to the film (1); up to 4 exaggerates.
+        strength: Of the grain: 0 is none, 1 is the film's, up to 4 exaggerates.
         tile: Side of the tiles in pixels; the result does not depend on it; 0 chooses what suits the engine.
         grain: What makes the grain: halides and a network, a Gaussian field, or the Boolean model's grains.
         colour: Whether the picture gets the film's tones and colours, or keeps the photo's and gets grain alone.

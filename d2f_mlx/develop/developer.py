@@ -283,7 +283,7 @@ def develop(
         statistics: The film whose halides are scattered; by default the stock's, else the reconstructor's own.
         density_scale: Halides against the film's own density, in (0, 9]: the more there are, the more comes from the
             scattered field and the less from the network; far below 1 grain turns into blotches.
-        strength: How far to go from the photo (0) to the film (1); up to 4 exaggerates.
+        strength: Of the grain: 0 is none, 1 is the film's, up to 4 exaggerates.
         key: Seed or random key; the same one gives the same grain.
         origin: Row and column of the photo's first pixel in the picture that it was cut from: with the same key and
             pitch (``film_format``, ``enlargement``) a crop has the picture's grain.
