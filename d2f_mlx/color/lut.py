@@ -11,6 +11,8 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..backend import looked_up
+
 MAX_POINTS = 256
 """The most points along an axis."""
 _CHUNK = 1 << 16
@@ -108,16 +110,16 @@ class Lut3D:
 
     @cached_property
     def _arrays(self) -> tuple[mx.array, ...]:
-        """What the compiled code reads: the points, the two ends of each point's cell, the grid, the domain.
+        """What the compiled code reads: the points, channel by channel, the grid, the domain.
 
         The grid's size is an array too: as a constant it would have the code compiled anew for every size.
         """
-        points = self.table.reshape(-1, 3)
-        grid = [self.points**2, self.points, self.points - 2]  # points from one to the next in red, in green; last cell
-        ends = np.concatenate([points, np.roll(points, -(grid[0] + grid[1] + 1), axis=0)], axis=1)
+        points = self.table.transpose(3, 0, 1, 2).reshape(-1)
+        # Points from one to the next in red, in green; the last cell; points in all.
+        grid = [self.points**2, self.points, self.points - 2, self.points**3]
         per_step = (self.points - 1) / (self.high - self.low)
         domain = (mx.array(values, mx.float32) for values in (self.low, per_step))
-        return mx.array(points), mx.array(ends), mx.array(grid), *domain
+        return mx.array(points), mx.array(grid), *domain
 
     def save(self, path: str | Path) -> None:
         """Write a ``.cube`` file; see `write_cube`."""
@@ -141,11 +143,9 @@ def _corner(value: ArrayLike) -> np.ndarray:
 
 
 @mx.compile
-def _interpolate(
-    pixels: mx.array, points: mx.array, ends: mx.array, grid: mx.array, low: mx.array, per_step: mx.array
-) -> mx.array:
+def _interpolate(pixels: mx.array, points: mx.array, grid: mx.array, low: mx.array, per_step: mx.array) -> mx.array:
     """Interpolate; channels are separated first, since the compiled code is fastest on what lies together."""
-    red, green, last = grid[0], grid[1], grid[2]
+    red, green, last, count = grid[0], grid[1], grid[2], grid[3]
     cells, fractions = [], []
     for channel in range(3):
         place = (pixels[..., channel] - low[channel]) * per_step[channel]
@@ -158,8 +158,11 @@ def _interpolate(
     cell = cells[0] * red + cells[1] * green + cells[2]
     after_most = cell + mx.where(r == most, red, mx.where(g == most, green, 1))
     before_least = cell + mx.where(b == least, red + green, mx.where(g == least, red + 1, green + 1))
-    end = mx.take(ends, cell, axis=0)  # one gather for two corners
-    first, fourth = end[..., :3] * (1 - most)[..., None], end[..., 3:] * least[..., None]
-    second = mx.take(points, after_most, axis=0) * (most - middle)[..., None]
-    third = mx.take(points, before_least, axis=0) * (middle - least)[..., None]
-    return first + second + third + fourth
+    corners = (cell, after_most, before_least, cell + red + green + 1)
+    weights = (1 - most, most - middle, middle - least, least)
+    channels = []
+    for channel in range(3):
+        parts = (looked_up(points, corner + channel * count) for corner in corners)
+        first, second, third, fourth = (part * weight for part, weight in zip(parts, weights, strict=True))
+        channels.append(first + second + third + fourth)
+    return mx.stack(channels, -1)

@@ -10,6 +10,7 @@ from typing import Protocol
 import mlx.core as mx
 import numpy as np
 
+from ..backend import looked_up
 from ..color import SRGB, Lut3D, RGBSpace, between
 from ..film import Darkroom, FilmStock, Negative, Optics, Scanner, exposure_matrix, optics, pitch_of, positive
 from ..film import scene_light as scene_light_of
@@ -102,12 +103,11 @@ class FilmColour:
         light = scene_light_of(np.linspace(0, 1, _SHADES), space, darkroom)
         matrix = exposure_matrix(stock.spectra, space, darkroom)
         axis = np.linspace(film.log_exposure[0], film.log_exposure[-1], _EXPOSURES)
-        table = film.table(axis).transpose(1, 0, 2)  # (layer, N, channel)
-        if not (table * (1 - np.eye(3)[:, None])).any():  # each channel depends on its own layer
-            table = np.diagonal(table, axis1=0, axis2=2).T[..., None]
-        pairs = np.concatenate([table[:, :-1], np.diff(table, axis=1)], -1).reshape(3 * (_EXPOSURES - 1), -1)
+        curves = film.table(axis).transpose(2, 1, 0)  # (channel, layer, N)
+        if not (curves * (1 - np.eye(3))[..., None]).any():  # each channel depends on its own layer
+            curves = curves[np.arange(3), np.arange(3)]
         step = axis[1] - axis[0]
-        self._light, self._matrix, self._pairs = (mx.array(a, mx.float32) for a in (light, matrix, pairs))
+        self._light, self._matrix, self._curves = (mx.array(a, mx.float32) for a in (light, matrix, curves.reshape(-1)))
         self._place = mx.array(
             [
                 math.log10(2) / step,
@@ -143,7 +143,7 @@ class FilmColour:
         spread = self._optics(long_side)
         if spread:
             exposure = spread(exposure, origin)
-        return _developed(exposure, self._pairs, self._place)
+        return _developed(exposure, self._curves, self._place)
 
     def picture(self, density: mx.array) -> mx.array:
         """Print, or scan, or look at densities; (H, W, 3) -> (H, W, 3), in [0, 1]."""
@@ -157,14 +157,14 @@ class FilmColour:
 @mx.compile
 def _exposed(photo: mx.array, light: mx.array, matrix: mx.array) -> mx.array:
     """Turn a photo's values into what its layers get."""
-    linear = mx.take(light, mx.clip(photo * (_SHADES - 1) + 0.5, 0, _SHADES - 1).astype(mx.int32))
+    linear = looked_up(light, mx.clip(photo * (_SHADES - 1) + 0.5, 0, _SHADES - 1).astype(mx.int32))
     r, g, b = linear[..., 0], linear[..., 1], linear[..., 2]
     return mx.stack([r * matrix[c, 0] + g * matrix[c, 1] + b * matrix[c, 2] for c in range(3)], -1)
 
 
 @mx.compile
-def _developed(exposure: mx.array, pairs: mx.array, place: mx.array) -> mx.array:
-    """Turn the layers' exposure into the channels' densities, by straight lines between the table's points."""
+def _developed(exposure: mx.array, curves: mx.array, place: mx.array) -> mx.array:
+    """Turn the layers' exposure into the channels' densities, by straight lines between the curves' points."""
     stops = mx.log2(mx.maximum(exposure, DARKEST) * (1 / GREY))
     held = mx.clip(stops, place[3], place[4])
     mean = (held[..., 0] + held[..., 1] + held[..., 2]) * (1 / 3)
@@ -172,7 +172,11 @@ def _developed(exposure: mx.array, pairs: mx.array, place: mx.array) -> mx.array
     at = mx.clip(stops * place[0] + place[1], 0, _EXPOSURES - 1.001)
     below = at.astype(mx.int32)
     share = at - below
-    rows = mx.take(pairs, below + mx.arange(3) * (_EXPOSURES - 1), axis=0)  # (H, W, layer, 2 or 6)
-    channels = rows.shape[-1] // 2
-    parts = rows[..., :channels] + rows[..., channels:] * share[..., None]
-    return parts[..., 0] if channels == 1 else parts[..., 0, :] + parts[..., 1, :] + parts[..., 2, :]
+    channels = []
+    for first in range(0, curves.size, 3 * _EXPOSURES):
+        index = below + (mx.arange(3) * _EXPOSURES + first)
+        low = looked_up(curves, index)
+        channels.append(low + (looked_up(curves, index + 1) - low) * share)  # what each layer adds
+    if len(channels) == 1:
+        return channels[0]
+    return mx.stack([part[..., 0] + part[..., 1] + part[..., 2] for part in channels], -1)

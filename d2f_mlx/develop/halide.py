@@ -47,7 +47,7 @@ class HalideEngine:
         framed = config.colour == "film"  # light spreads on a film of some size, then
         sized = bool(config.film_format) or config.enlargement != 1
         if stock is None and (config.exposure_index or (sized and not framed)):
-            raise ValueError("develop expects a stock's name with a film_format, an enlargement or an exposure_index")
+            raise ValueError("develop expects a stock with a film_format, an enlargement or an exposure_index")
         if stock is None and not framed and scanner not in (None, Scanner()):
             raise ValueError("develop expects a stock with a scanner of one's own, got none")
         if stock is not None and config.exposure_index:

@@ -23,7 +23,7 @@ _ROUNDS = 3
 _FLAT = 0.04  # difference between neighbouring cells that halves their weight
 _FOLDS = 4
 _BLOCK = 16  # cells that are held out together where there is but one pair
-_ALL = 6000
+_ALL = 4000
 _NO_CHANGE = "no change"
 
 

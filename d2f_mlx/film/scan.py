@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import mlx.core as mx
 import numpy as np
 
+from ..backend import looked_up
 from ..grain import HalideStatistics
 from ..grain.aperture import disc_variance, pixel_variance
 from ..grain.gaussian import GrainField, design_field, pixel_kernel
@@ -98,13 +99,13 @@ class ScannedGrain:
         """Give the net density behind a positive's display values, (H, W, 3) -> (H, W, 3)."""
         last = len(self.density) - 1
         shade = mx.clip(photo * last + 0.5, 0, last).astype(mx.int32) * 3 + mx.arange(3)
-        return mx.take(mx.array(self.density, mx.float32).reshape(-1), shade)
+        return looked_up(mx.array(self.density, mx.float32).reshape(-1), shade)
 
     def add_to(self, density: mx.array, unit: mx.array) -> mx.array:
         """Add grain of mean 0 and variance 1 to net densities, as strong as each density's is; (H, W, 3)."""
         last = len(self.sigma) - 1
         place = mx.clip(density / SIGMA_STEP + 0.5, 0, last).astype(mx.int32) * 3 + mx.arange(3)
-        return density + mx.take(mx.array(self.sigma, mx.float32).reshape(-1), place) * unit
+        return density + looked_up(mx.array(self.sigma, mx.float32).reshape(-1), place) * unit
 
 
 def pitch_of(size: tuple[int, int], film_format: str = "135", enlargement: float = 1.0) -> float:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import mlx.core as mx
 import numpy as np
 
+from ..backend import looked_up
+
 SHADES, DENSITIES = 1024, 4096
 """How many display values and densities the tables of a `Tone` hold."""
 _OFFSET, _EXPONENT = 0.055, 2.4
@@ -86,9 +88,9 @@ def add_grain(photo: mx.array, unit: mx.array, tone: Tone, strength: mx.array | 
     tone = Tone(*tone)
     channels = photo.shape[2]
     shade = mx.clip(photo * (SHADES - 1) + 0.5, 0, SHADES - 1).astype(mx.int32) * channels + mx.arange(channels)
-    density, sigma, shown = (mx.take(table.reshape(-1), shade) for table in (tone.density, tone.sigma, tone.shown))
+    density, sigma, shown = (looked_up(table.reshape(-1), shade) for table in (tone.density, tone.sigma, tone.shown))
     place = mx.clip(density + strength * sigma * unit, 0, DENSITIES - 1.001)
     below = place.astype(mx.int32)
     share = place - below
-    grained = mx.take(tone.display, below) * (1 - share) + mx.take(tone.display, below + 1) * share
+    grained = looked_up(tone.display, below) * (1 - share) + looked_up(tone.display, below + 1) * share
     return mx.clip(photo + (grained - shown), 0, 1)

@@ -244,6 +244,18 @@ def test_interlayer_effects_spread_the_layers_and_leave_greys(strength):
     np.testing.assert_allclose(h - h.mean(1, keepdims=True), expected, atol=EXACT)
 
 
+def test_a_layer_that_develops_nothing_holds_nothing_back():
+    """Below the toe and beyond the shoulder, a layer's effect on the others is what it is at their ends."""
+    film = FilmStock.load(KODAK)
+    negative = Negative(film, linear(interlayer=0.5))
+    share = (film.curves - film.base).mean(1) / (film.curves - film.base).mean(1)[-1]
+    low, high = np.interp([0.01, 0.99], share, film.log_exposure) - np.log10(12.5 / 500)
+    for end, beyond in ((low, low - 1), (high, high + 1)):
+        light = GREY * 10.0 ** np.array([[0, 0, end], [0, 0, beyond], [0, 0, beyond + np.sign(beyond)]])
+        others = negative.log_exposures(light)[:, 0] - np.log10(12.5 / 500)
+        assert others == pytest.approx([0.5 * -end / 3] * 3, abs=0.02)
+
+
 @pytest.mark.parametrize("name", ["fuji-velvia-50", TRI_X])
 def test_reversal_film_and_silver_have_no_interlayer_setting(name):
     film, light = FilmStock.load(name), np.array([[0.4, 0.1, 0.05]])
