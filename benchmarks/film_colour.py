@@ -1,18 +1,20 @@
 """Judge every stock's colour: greys, the tables against the exact chain, and how pure colours stay.
 
     python benchmarks/film_colour.py --json colour.json
+    python benchmarks/film_colour.py --fit                # the matrix of `film.positive.Print`, a minute
 
 For each bundled stock, on its usual print: the largest Delta E 2000 to neutral of a grey scale from -3 to +3 stops, as
 the sheets have it and balanced; the mean and largest Delta E 2000 of developing with the tables of 65 points against
-the exact chain, on 17 x 17 x 17 colours of sRGB; and, of the 18 colours of a ColorChecker under light that is taken as
-it is, the mean chroma against the original's, and the mean Delta E 2000 of the film's picture from the original. The
-last is no error: film is not faithful. It stands beside the photograph left alone, which is, and stock beside stock.
+the exact chain, on 17 x 17 x 17 colours of sRGB; and, of a photograph of the 18 colours of a ColorChecker, the mean
+chroma against the photograph's, and the mean Delta E 2000 from it. The last is no error: film is not faithful.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from importlib import import_module
+from unittest.mock import patch
 
 from d2f_mlx.color import SRGB, delta_e_2000, to_lab
 from d2f_mlx.develop import DevelopConfig, FilmColour
@@ -32,10 +34,16 @@ from d2f_mlx.film import (
 import colour
 import mlx.core as mx
 import numpy as np
+from scipy.optimize import least_squares
 
 from report import add_json, publish
 
 STOPS = np.arange(-3, 3.01, 0.5)
+FITTED = {  # the pairs that the print's interlayer matrix is fitted on
+    "kodak-2383": ("kodak-vision3-500t", "kodak-vision3-250d", "kodak-exr-100t"),
+    "kodak-portra-endura": ("kodak-portra-400", "kodak-gold-200", "kodak-ektar-100", "agfa-vista-100"),
+    "fuji-crystal-archive-dp-ii": ("fuji-pro-400h", "fuji-superia-xtra-400"),
+}
 POINTS = 17
 
 
@@ -71,8 +79,8 @@ def judge(name: str, darkroom: Darkroom) -> dict[str, object]:
     fast = np.array(tables(mx.array(grid[None], mx.float32), (0, 0), POINTS**3))[0]
     slow = exact(stock, darkroom, scene_light(grid, SRGB, darkroom))
     error = np.asarray(delta_e_2000(lab(fast.astype(np.float64)), lab(slow)))
-    before = lab(np.asarray(SRGB.encode(chart().clip(0, 1))))
-    after = lab(exact(stock, replace(darkroom, tone="linear"), chart()))
+    photo = np.asarray(SRGB.encode(chart().clip(0, 1)))
+    before, after = lab(photo), lab(exact(stock, darkroom, scene_light(photo, SRGB, darkroom)))
     chroma = [np.hypot(side[:, 1], side[:, 2]).mean() for side in (before, after)]
     return {
         "stock": name,
@@ -91,12 +99,36 @@ def judge(name: str, darkroom: Darkroom) -> dict[str, object]:
     }
 
 
+def fit() -> None:
+    """Fit the matrix that lets a print's layers act on each other, to keep a* and b* of the ColorChecker; print it."""
+    films = [(FilmStock.load(name), Darkroom(print=to)) for to, names in FITTED.items() for name in names]
+    photo = np.asarray(SRGB.encode(chart().clip(0, 1)))
+    wanted, light = lab(photo)[:, 1:], scene_light(photo, SRGB, Darkroom())
+
+    def matrix(free: np.ndarray) -> np.ndarray:
+        full = np.zeros((3, 3))
+        full[~np.eye(3, dtype=bool)] = free
+        return full - np.diag(full.sum(1))
+
+    def left(free: np.ndarray) -> np.ndarray:
+        with patch.object(import_module("d2f_mlx.film.positive"), "PRINT_INTERLAYER", matrix(free)):
+            return np.concatenate([(lab(exact(*film, light))[:, 1:] - wanted).ravel() for film in films])
+
+    found = least_squares(left, np.zeros(6), diff_step=1e-3)
+    errors = [float(np.sqrt(np.mean(rest**2))) for rest in (left(np.zeros(6)), found.fun)]
+    print(f"RMS of a* and b*: {errors[0]:.2f} without, {errors[1]:.2f} with\n{matrix(found.x).round(2)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--stocks", nargs="+", default=list(stocks()), metavar="NAME")
     parser.add_argument("--print", default="", help="print stock or scan, for all negatives (default: the usual one)")
+    parser.add_argument("--fit", action="store_true", help="fit the print's interlayer matrix, and nothing else")
     add_json(parser)
     arguments = parser.parse_args()
+    if arguments.fit:
+        fit()
+        return
     rows = []
     for name in arguments.stocks:
         reversal = FilmStock.load(name).kind == "reversal"

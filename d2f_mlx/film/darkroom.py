@@ -37,7 +37,8 @@ class Darkroom:
         mtf: "film" spreads light in the emulsion as the sheet says, "off" does not.
         halation: Light thrown back by the film's base: "film" as the stock has it, "off", or "no-backing" as in film
             without its anti-halation layer.
-        print_exposure: Stops of light in printing: above 0 prints are darker. In a scan, of the positive's density.
+        print_exposure: Stops of light in printing a negative: above 0 prints are darker. In a scan, of the positive's
+            density.
         neutral: How much of the cast that a grey scale has by its sheets' curves is balanced away.
     """
 
@@ -82,6 +83,6 @@ def print_for(stock: FilmStock) -> str:
     fuji, cine = stock.maker == "Fujifilm", stock.medium == "cine"
     if stock.black_and_white:
         return "kodak-2302" if cine else "kodak-polymax-grade-2"
-    if cine:
-        return "fuji-3513" if fuji else "kodak-2383"
+    if cine:  # by Fujifilm's own print films' sheets, whose dyes are impure, every film comes out pale
+        return "kodak-2383"
     return "fuji-crystal-archive-dp-ii" if fuji else "kodak-portra-endura"

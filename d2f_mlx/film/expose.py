@@ -131,7 +131,7 @@ class Negative:
         self.interlayer = darkroom.interlayer if couplers else 0.0
         self.grey_log_exposure = math.log10(12.5 / stock.iso)  # lux s at the film's speed
         share = ((self.density - self.density.min(0)) / np.ptp(self.density, 0)).mean(1)
-        rising = np.maximum.accumulate(share if share[-1] > share[0] else share[::-1])
+        rising = np.maximum.accumulate(share if share[-1] > share[0] else 1 - share)
         ends = np.searchsorted(rising, _DEVELOPS).clip(max=len(rising) - 1)
         self.useful = (self.log_exposure[ends] - self.grey_log_exposure) / math.log10(2)  # stops, (2,)
 

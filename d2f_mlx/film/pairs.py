@@ -11,7 +11,7 @@ import numpy as np
 from ..color import delta_e_2000
 from .look import Look, Palette, bake
 from .samples import CELLS, Source, cell_means, cell_shape, srgb_pixels
-from .tone import lab_of, paired_curves, through
+from .tone import lab_of, paired_curves, straight, through
 from .warp import SplineFit, spline_basis
 
 SMOOTHNESS = (1.0, 0.03, 0.001)
@@ -111,7 +111,10 @@ def _contrast(cells: np.ndarray) -> np.ndarray:
 
 
 def _fits(cells: _Cells) -> dict[str, partial[Look]]:
-    curves = paired_curves(cells.photo, cells.film, cells.weight)
+    weight, curves = cells.weight, straight()
+    for _ in range(_ROUNDS):
+        curves = paired_curves(cells.photo, cells.film, weight)
+        weight = _trusted(cells, cells.film - through(curves, cells.photo))
     fits: dict[str, partial[Look]] = {_NO_CHANGE: partial(Look), "curves": partial(Look, curves)}
     basis = spline_basis(cells.photo)
     for smooth in SMOOTHNESS:
@@ -122,10 +125,13 @@ def _fits(cells: _Cells) -> dict[str, partial[Look]]:
 def _displaced(cells: _Cells, basis: np.ndarray, curves: np.ndarray, smooth: float) -> Look:
     """Fit the displacement that is left after the curves; what lies far off counts less from round to round."""
     rest = cells.film - through(curves, cells.photo)
-    weight, controls = cells.weight, np.zeros(0)
+    weight, controls = _trusted(cells, rest), np.zeros(0)
     for _ in range(_ROUNDS):
-        fit = SplineFit.at(basis, weight, smooth, _PULL)
-        controls = fit(rest)
-        off = np.linalg.norm(rest - basis @ controls, axis=1)
-        weight = cells.weight * _HUBER / np.maximum(off, _HUBER)
+        controls = SplineFit.at(basis, weight, smooth, _PULL)(rest)
+        weight = _trusted(cells, rest - basis @ controls)
     return Look(curves, controls)
+
+
+def _trusted(cells: _Cells, off: np.ndarray) -> np.ndarray:
+    """Weight cells by Huber's rule, for how far off they are. Shape: (N, 3) -> (N,)."""
+    return cells.weight * _HUBER / np.maximum(np.linalg.norm(off, axis=1), _HUBER)

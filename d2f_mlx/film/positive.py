@@ -19,6 +19,8 @@ from .stock import FilmStock
 _PRINTER_KELVIN = 3200.0
 _STOPS = np.arange(-7, 7.01, 0.25)  # of the grey scale that a print is balanced on
 _LEAST = 1e-12
+PRINT_INTERLAYER = np.array([[-0.20, -0.01, 0.21], [-0.09, 0.24, -0.15], [0.02, -0.08, 0.06]])
+"""K of `Print`: what each layer's stops (column) do to each layer (row)."""
 _RENDERING = 1 + CONTRAST / 2  # contrast that pictures have beyond the scene's: the slope of the camera's curve
 _THRESHOLD, _LIMIT = 0.95, 1.4  # of colours that are drawn into the picture's space
 _POINTS, _SMOOTH = 64, 1.5  # of what balances a grey scale: points along it, and their smoothing's deviation
@@ -115,6 +117,12 @@ class Print:
     that the mid grey of a well exposed negative prints as mid grey, neutral (the idea of the laboratory aim density).
     What cast a grey scale has then, because the sheets' curves are not quite parallel, is taken away by ``neutral``.
 
+    Masks, and effects between layers, make up for the impure dyes of the print too. No sheet has them, and without
+    them foliage prints brown. So the grey stops s that each layer's exposure stands for become ``s + K s``, the rows of
+    K adding up to 0 for grey: one matrix for all colour negatives on all colour prints, which was fitted to keep the
+    hues of a colour chart on nine bundled pairs (`benchmarks/film_colour.py` fits it). A guess of the effect's
+    kind, then; stocks keep their differences.
+
     Reference: Hunt 2004, 'The Reproduction of Colour', 6th ed., ch. 16; Kodak Publication H-61, 'LAD'
     """
 
@@ -130,6 +138,26 @@ class Print:
         scale = self._exposures(film.grey_scale(_STOPS))
         plain = self._developed(scale)
         self._balance = _Balance(scale, darkroom.neutral * (self._viewed.balance(plain) - plain))
+        colours = not (film.spectra.silver or paper.spectra.silver)
+        self._between = darkroom.interlayer / Darkroom.interlayer * PRINT_INTERLAYER * colours
+        self._scale = scale
+
+    def _purified(self, log_exposure: np.ndarray) -> np.ndarray:
+        """Let the print's layers act on each other, (..., 3)."""
+        if not self._between.any():
+            return log_exposure
+        h = log_exposure
+        stops = [np.interp(h[..., c], *_rising(self._scale[:, c], _STOPS)) for c in range(3)]
+        stops = np.stack(stops, -1).clip(*self._film.useful)
+        moved = stops + stops @ self._between.T
+        return h + np.stack(
+            [
+                np.interp(moved[..., c], _STOPS, self._scale[:, c])
+                - np.interp(stops[..., c], _STOPS, self._scale[:, c])
+                for c in range(3)
+            ],
+            -1,
+        )
 
     def _exposures(self, density: np.ndarray) -> np.ndarray:
         """Give the print's log exposures, (..., 3)."""
@@ -154,7 +182,7 @@ class Print:
 
     def __call__(self, density: np.ndarray) -> np.ndarray:
         """Give the colours of densities, (..., 3)."""
-        h = self._exposures(density) + self._darkroom.print_exposure * math.log10(2)
+        h = self._purified(self._exposures(density)) + self._darkroom.print_exposure * math.log10(2)
         return self._viewed(self._developed(h) + self._balance(h))
 
 

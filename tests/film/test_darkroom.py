@@ -27,7 +27,7 @@ PRINTED_ON = {  # still film on its maker's paper, cine film on its maker's prin
     "cinestill-800t": "kodak-portra-endura",
     "fuji-pro-400h": "fuji-crystal-archive-dp-ii",
     "kodak-vision3-500t": "kodak-2383",
-    "fuji-eterna-500": "fuji-3513",
+    "fuji-eterna-500": "kodak-2383",
     "kodak-tri-x-400": "kodak-polymax-grade-2",
     "kodak-double-x": "kodak-2302",
     "fuji-velvia-50": "",

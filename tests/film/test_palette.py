@@ -32,6 +32,7 @@ from skimage import data
 
 CLOSE = 1e-6
 PAIRED = 1.5  # CIEDE2000
+GREYS = 5.0  # chroma
 LEVELS_8 = 180  # that an 8-bit grey ramp keeps
 LEVELS_16 = 50000
 
@@ -155,6 +156,34 @@ def test_black_and_white_scans_give_greys_of_their_tint():
     assert middle[:, 1:].std(0).max() < 1
 
 
+def test_greys_keep_their_colour_where_scans_show_none():
+    left, right = halves()
+    film = []
+    for colours in left:
+        lab = lab_of(colours)
+        lab = lab[np.hypot(lab[:, 1], lab[:, 2]) > 16]
+        film.append(rgb_of(np.resize(lab, (100, 3)) + [0, -15, 10]).clip(0, 1))
+    palette = fit_palette([colours for colours in film if len(colours)], right, strength=1)
+    coloured = np.concatenate(right)
+    coloured = coloured[np.hypot(*lab_of(coloured)[:, 1:].T) > 16]
+    moved = (lab_of(applied(palette, coloured)) - lab_of(coloured)).mean(0)
+    assert moved[1] < -4
+    assert palette.report["cast of greys"] < GREYS
+
+
+def test_more_of_a_colour_is_not_another_look():
+    rng = np.random.default_rng(0)
+    green, orange = rgb_of(np.array([[45.0, -25, 25], [70, 25, 40]]))
+
+    def picture(greens):
+        return np.clip(np.where(np.arange(200)[:, None] < greens, green, orange) + rng.normal(0, 0.03, (200, 3)), 0, 1)
+
+    photos, film = [picture(160) for _ in range(5)], [picture(40) for _ in range(5)]
+    palette = fit_palette(film, photos, strength=1)
+    colours = np.concatenate(photos)
+    assert float(delta_e_2000(lab_of(applied(palette, colours)), lab_of(colours)).mean()) < 1.5
+
+
 def test_single_black_and_white_scans_are_left_out():
     left, right = ([colours[:80] for colours in half[:5]] for half in halves())
     odd = np.repeat(np.random.default_rng(0).random((80, 1)), 3, 1)
@@ -181,6 +210,17 @@ def test_grain_shifts_and_another_size_do_not_matter_to_pairs():
     for picture in photographs()[:3]:
         scan = np.roll(pixels_of(picture).repeat(2, 0).repeat(2, 1), 2, 1)
         pairs.append((picture, np.clip(scan + rng.normal(0, 8, scan.shape), 0, 255).astype(np.uint8)))
+    colours = images.to_float(photographs()[2]).reshape(-1, 3)[::29].astype(float)
+    assert mean_error(fit_pairs(pairs), colours) < PAIRED
+
+
+def test_dust_and_what_moved_does_not_count_in_pairs():
+    pairs = []
+    for picture in photographs()[:3]:
+        scan = pixels_of(picture)
+        for row, column in np.random.default_rng(len(pairs)).integers(0, np.subtract(scan.shape[:2], 12), (40, 2)):
+            scan[row : row + 12, column : column + 12] = 255
+        pairs.append((picture, scan))
     colours = images.to_float(photographs()[2]).reshape(-1, 3)[::29].astype(float)
     assert mean_error(fit_pairs(pairs), colours) < PAIRED
 
@@ -221,7 +261,7 @@ class TestTone:
         shift = np.array([0, 4.0, -5.0])
         alike = neutral_cast([lab + shift for lab in photos], photos)
         assert np.abs(alike[2:-2] - shift[1:]).max() < 1.5
-        signs = [1, -1, 1, -1, 1, -1]
+        signs = [1, 1, -1, 1, -1, 1]
         against = neutral_cast([lab + sign * shift for sign, lab in zip(signs, photos, strict=True)], photos)
         assert np.abs(against).max() < 0.5
 

@@ -34,9 +34,8 @@ MID_GREY, NEAR = 49.5, 1.0  # L* of 18 %
 CASTS = {"kodak-vision3-500t": 5.3, "kodak-vision3-250d": 5.8, "kodak-portra-400": 4.5, "fuji-c200": 7.1}
 CHROMA = (0.85, 1.2)  # mean chroma of the colour checker over the original's, on a default print
 OFF_CHROMA = {  # what the sheets give beyond that
-    "fuji-eterna-500": (0.62, 0.74),  # their print film's dyes have large side absorptions
-    "fuji-eterna-vivid-500": (0.65, 0.77),
-    "kodak-aerocolor-iv-low": (0.63, 0.75),  # no masking couplers, and soft
+    "kodak-aerocolor-iv": (0.78, 0.88),  # no masking couplers
+    "kodak-aerocolor-iv-low": (0.60, 0.72),  # and soft
     "kodak-vision-320t": (0.80, 0.90),  # soft
 }
 ONE_CHROMA = 0.1

@@ -53,10 +53,11 @@ def test_a_weight_is_as_good_as_repeating_the_value():
     assert np.abs(weighted - repeated).mean() < 0.1
 
 
-def test_the_map_rises():
+def test_the_map_rises_and_has_no_side_it_leans_to():
     source, target = draw(3, 300, 77)
     moved = transport_1d(source, target)
     assert (np.diff(moved[np.argsort(source)]) >= 0).all()
+    np.testing.assert_allclose(transport_1d(-source, -target), -moved, atol=CLOSE)
 
 
 def test_rotations_are_orthonormal():

@@ -72,6 +72,14 @@ def test_a_fold_anywhere_is_found():
     assert least_volume(table) < 0
 
 
+def test_a_fold_at_a_single_corner_of_the_cube_is_found():
+    for corner in np.ndindex(2, 2, 2):
+        table = table_of(lambda colours: colours)
+        place = tuple(c * (POINTS - 1) for c in corner)
+        table[place] += np.where(corner, -1.0, 1.0) * 1.5 / (POINTS - 1)
+        assert least_volume(table) < 0
+
+
 def test_a_bend_is_its_second_difference():
     step = 1 / (POINTS - 1)
     table = table_of(lambda colours: np.stack([colours[:, 0], colours[:, 1], 0.5 * colours[:, 2] ** 2], -1))
