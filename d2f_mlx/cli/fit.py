@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
 from .. import images
-from ..film import FORMATS, FilmStock, fit
+from ..evaluate import plot_palette
+from ..film import FORMATS, FilmStock, Palette, fit
+from .pictures import check_apart, check_plot, write_plot
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -16,8 +19,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "fit",
         help="measure a film stock from your own scans of it",
-        description="Measure a film stock's grain from positive scans of it: granularity by brightness, spectrum, "
-        "channel correlation and halides, on flat areas only. Then: d2f grain PHOTO -o FILM --stock OUT.",
+        description="Measure a film stock from positive scans of it: its grain (granularity by brightness, spectrum, "
+        "channel correlation, halides), on flat areas only, and its look (tone and palette). Then: d2f develop PHOTO "
+        "-o FILM --stock OUT.",
     )
     parser.add_argument("scans", nargs="+", metavar="SCANS", help="picture files, or folders of them")
     parser.add_argument("-o", "--out", required=True, type=Path, help="the stock's file (.json is added if missing)")
@@ -28,6 +32,29 @@ def add(commands: argparse._SubParsersAction) -> None:
         default="135",
         help="the frame that a scan's long side covers; gives micrometres a pixel (default: 135)",
     )
+    colours = parser.add_mutually_exclusive_group()
+    colours.add_argument(
+        "--photos",
+        nargs="+",
+        default=(),
+        metavar="PHOTO",
+        help="your own digital photographs, or folders of them: the look is what tells the scans from them (default: "
+        "figures of ordinary photographs)",
+    )
+    colours.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="FOLDER",
+        help="digital photographs of the scans' own frames, each of the same name as its scan (any suffix)",
+    )
+    colours.add_argument("--grain-only", action="store_true", help="leave the look out: photos keep their colours")
+    parser.add_argument(
+        "--look-strength",
+        type=float,
+        metavar="SHARE",
+        help="how much of the look to keep, 0 to 1 (default: as much as the scans agree on)",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the look there (.png, .pdf, .svg)")
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
     parser.set_defaults(run=run)
 
@@ -42,19 +69,58 @@ def run(arguments: argparse.Namespace) -> int:
     above = next(parent for parent in out.absolute().parents if parent.exists())
     if not above.is_dir():
         raise ValueError(f"{out}: cannot be written, {above} is not a folder")
+    if arguments.plot is not None:
+        if arguments.grain_only:
+            raise ValueError("--plot draws the look, which --grain-only leaves out")
+        check_plot(arguments.plot, arguments.force)
     paths = images.find(arguments.scans)
+    photos = images.find(arguments.photos) if arguments.photos else []
+    pairs = paired(arguments.pairs, paths) if arguments.pairs else []
+    check_apart([out, arguments.plot], [*paths, *photos])
     with tqdm(desc="fit", unit="step", leave=False, disable=None) as bar:
 
         def progress(what: str) -> None:
             bar.set_postfix_str(what)
             bar.update()
 
-        stock = fit(paths, name=arguments.name or out.stem, film_format=arguments.film_format, progress=progress)
+        stock = fit(
+            paths,
+            name=arguments.name or out.stem,
+            film_format=arguments.film_format,
+            look=not arguments.grain_only,
+            photos=photos,
+            pairs=pairs,
+            look_strength=arguments.look_strength,
+            progress=progress,
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     stock.save(out)
     print(describe(stock))
-    print(f"{out}: use it with d2f grain PHOTO -o FILM --stock {out}")
+    if arguments.plot is not None and stock.palette is None:
+        print(f"d2f: {arguments.plot}: not drawn, there is no look", file=sys.stderr)
+    elif arguments.plot is not None:
+        assert stock.palette is not None
+        palette = Palette(stock.palette, stock.report["look"])
+        photo = images.read(pairs[0][0] if pairs else (photos or paths)[0]).pixels
+        scans = [images.read(path).pixels for path in paths[:4]]
+        write_plot(arguments.plot, plot_palette(palette, photo, scans, stock.title))
+    print(f"{out}: use it with d2f develop PHOTO -o FILM --stock {out}")
     return 0
+
+
+def paired(folder: Path, scans: list[Path]) -> list[tuple[Path, Path]]:
+    """Pair photographs with the scans of the same name; say which have none.
+
+    Raises: ValueError if none has.
+    """
+    photos = {photo.stem.casefold(): photo for photo in images.find([folder])}
+    pairs = [(photos[scan.stem.casefold()], scan) for scan in scans if scan.stem.casefold() in photos]
+    if not pairs:
+        raise ValueError(f"{folder}: holds no photograph of the same name as a scan, such as {scans[0].stem}")
+    alone = [scan.name for scan in scans if scan.stem.casefold() not in photos]
+    if alone:
+        print(f"d2f: {len(alone)} scans have no photograph in {folder}: {', '.join(alone[:5])}", file=sys.stderr)
+    return pairs
 
 
 def describe(stock: FilmStock) -> str:
@@ -75,5 +141,18 @@ def describe(stock: FilmStock) -> str:
             for s, a, b in zip(sigma, low, high, strict=True)
         )
         lines.append(f"{16 * band:3d} to {16 * band + 15:3d}   {min(blocks):7d}       {'   '.join(cells)}")
+    look = report.get("look")
+    if look and "pairs" in look:
+        before, after = look["CIEDE2000 before"], look["CIEDE2000 after"]
+        lines.append(
+            f"look, from {look['pairs']} pairs: held-out scans are {before:.1f} CIEDE2000 off, {after:.1f} with it"
+        )
+    elif look:
+        before, after = look["distance before"], look["distance after"]
+        lines.append(
+            f"look, of {look['scans']} scans against {look['photographs']} photographs, {look['strength']:.0%} kept: "
+            f"held-out scans' colours are {before:.1f} from photographs', {after:.1f} with it"
+            " (sliced Wasserstein distance in L*a*b*)"
+        )
     lines += [f"left out: {line}" for line in report["skipped"]]
     return "\n".join([*lines, *(f"note: {line}" for line in report["notes"])])

@@ -107,19 +107,26 @@ def add_outputs(parser: argparse.ArgumentParser, drawn: str) -> None:
 
 def check_outputs(arguments: argparse.Namespace) -> None:
     """Refuse, before any work, files that could not be written, or are there already."""
-    plot_file = arguments.plot
-    for file in (arguments.json, plot_file):
-        if file is not None and (file.is_dir() or not file.resolve().parent.is_dir()):
-            raise ValueError(f"{file}: cannot be written, its folder does not exist or it is a folder itself")
-        if file is not None and file.exists() and not arguments.force:
-            raise ValueError(f"{file}: exists (--force writes over it)")
-        if file is not None and (file.is_dir() or not file.resolve().parent.is_dir()):
-            raise ValueError(f"{file}: cannot be written, its folder does not exist or it is a folder itself")
-    if plot_file is not None:
-        if plot_file.suffix.lower() not in PLOTS:
-            raise ValueError(f"{plot_file}: a plot's name ends in one of {' '.join(PLOTS)}")
-        if importlib.util.find_spec("matplotlib") is None:
-            raise ValueError("--plot needs Matplotlib: pip install 'd2f_mlx[plot]'")
+    if arguments.json is not None:
+        _check_new(arguments.json, arguments.force)
+    if arguments.plot is not None:
+        check_plot(arguments.plot, arguments.force)
+
+
+def check_plot(file: Path, force: bool) -> None:
+    """Refuse a drawing that could not be written, or is there already."""
+    _check_new(file, force)
+    if file.suffix.lower() not in PLOTS:
+        raise ValueError(f"{file}: a plot's name ends in one of {' '.join(PLOTS)}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ValueError("--plot needs Matplotlib: pip install 'd2f_mlx[plot]'")
+
+
+def _check_new(file: Path, force: bool) -> None:
+    if file.is_dir() or not file.resolve().parent.is_dir():
+        raise ValueError(f"{file}: cannot be written, its folder does not exist or it is a folder itself")
+    if file.exists() and not force:
+        raise ValueError(f"{file}: exists (--force writes over it)")
 
 
 def check_apart(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:

@@ -1,6 +1,6 @@
 """Photo to film, by tiles: one door, the film's colour, three engines for its grain."""
 
-from .colour import Colour, FilmColour, Palette
+from .colour import Colour, FilmColour, TableColour
 from .config import Colours, DevelopConfig, Grain
 from .contact import contact_sheet
 from .developer import Developer, develop
@@ -18,8 +18,8 @@ __all__ = [
     "FilmColour",
     "Grain",
     "HalideEngine",
-    "Palette",
     "StochasticEngine",
+    "TableColour",
     "contact_sheet",
     "develop",
     "film_look",

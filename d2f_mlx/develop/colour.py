@@ -37,7 +37,7 @@ class Colour(Protocol):
         ...
 
 
-class Palette:
+class TableColour:
     """A look that is a table from sRGB colours to sRGB colours, as of a film that was fitted to scans."""
 
     def __init__(self, look: Lut3D, space: RGBSpace, out_space: RGBSpace) -> None:

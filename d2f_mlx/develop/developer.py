@@ -17,7 +17,7 @@ from ..color import SRGB, Lut3D, RGBSpace, convert, managed
 from ..film import DEFAULT, Darkroom, FilmStock, Scanner
 from ..grain import HalideStatistics
 from ..models import Reconstructor
-from .colour import Colour, FilmColour, Palette
+from .colour import Colour, FilmColour, TableColour
 from .config import Colours, DevelopConfig, Grain
 from .engine import Engine
 from .halide import HalideEngine
@@ -87,12 +87,12 @@ class Developer:
             if self._config.lut and not plain:
                 raise ValueError("develop expects a lut or a darkroom, got both")
             if self._config.lut:
-                return Palette(Lut3D.load(self._config.lut), space, out_space)
+                return TableColour(Lut3D.load(self._config.lut), space, out_space)
             if film.kind != "scan":
                 return FilmColour(film, self._config, darkroom or Darkroom(), scanner or Scanner(), space, out_space)
             if not plain:
                 raise ValueError(f"{film.name} was fitted to scans, which hold its colours: it takes no darkroom")
-            return None if film.palette is None else Palette(Lut3D(film.palette), space, out_space)
+            return None if film.palette is None else TableColour(Lut3D(film.palette), space, out_space)
 
         return make
 

@@ -2,6 +2,7 @@
 
 from .distance import FIGURES, INDISTINGUISHABLE, Realism, compare
 from .figures import plot_measurement, plot_report
+from .palette_figure import plot_palette
 from .report import Report, realism
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Report",
     "compare",
     "plot_measurement",
+    "plot_palette",
     "plot_report",
     "realism",
 ]

@@ -15,6 +15,10 @@ from ..grain import STRICT, FlatBlocks, HalideStatistics
 from ..grain.gaussian import unit_grain
 from ..grain.measure import BANDS, RESIDUAL_REACH, GrainMeasurement
 from ..grain.overlay import add_grain, density_sigma, scan_density
+from .look import Palette
+from .pairs import fit_pairs
+from .palette import FEWEST, fit_palette
+from .samples import Source, colours_of
 from .scan import pitch_of, scanned_grain
 from .stock import FilmStock
 
@@ -73,15 +77,22 @@ def fit(
     name: str,
     film_format: str = "135",
     rule: FlatBlocks | None = None,
+    look: bool = True,
+    photos: Sequence[Source] = (),
+    pairs: Sequence[tuple[Source, Source]] = (),
+    look_strength: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> FilmStock:
-    """Measure a stock from scans of it (positives as a lab gives them): granularity, spectrum, correlation, halides.
+    """Measure a stock from scans of it (positives as a lab gives them): grain, halides, and the look.
 
     Only flat areas count. Granularity by density is the root mean variance in bands of brightness; the channels'
     correlation is split into three independent fields, each with its own spectrum; scans of three equal channels give a
     black-and-white stock, of one field. What measuring itself takes away (a plane from each block, the rounding to
     whole levels) is put back: grain is synthesised, measured in the same way, and the stock corrected until the scans'
     own figures come back.
+
+    The look, tone and palette as a table, is learned from the scans' colours against those of digital photographs
+    (`fit_palette`), or from pairs (`fit_pairs`); ``report`` has the distance to held-out scans before and after.
 
     Files that cannot be read, hold no flat areas, or whose grain differs from the others' at the same brightness by a
     factor of 1.75 or more (and by more than most do) are left out and named in ``report``.
@@ -91,12 +102,21 @@ def fit(
         name: What to call the stock.
         film_format: The frame that a scan's long side covers; gives the pixel pitch.
         rule: What counts as flat; by default `grain.STRICT`, and where that leaves too little, `FlatBlocks` as it is.
+        look: Whether to learn tone and palette too; without them a photo keeps its colours.
+        photos: Digital photographs as one takes them, to compare the scans' colours with; by default bundled figures.
+        pairs: Digital photographs and scans of the same frames, which replace that comparison.
+        look_strength: How much of the look to keep, 0 to 1; by default as much as the scans agree on.
         progress: Told what is being done.
 
-    Raises: ValueError if too little is left: fewer than 200 flat blocks, or than 3 bands of brightness with 30 each.
+    Raises: ValueError if too little is left: fewer than 200 flat blocks, or than 3 bands of brightness with 30 each;
+        or for photos or pairs that cannot be used.
     """
     if not name:
         raise ValueError("a fit expects a name for the stock, got an empty one")
+    if not look and (photos or pairs):
+        raise ValueError("a fit expects look=True for photos or pairs, got look=False")
+    if photos and pairs:
+        raise ValueError("a fit expects photos or pairs, got both")
     found = survey(scans, film_format=film_format, rule=rule or STRICT, progress=progress)
     if rule is None and not found.enough:
         rule = FlatBlocks()
@@ -110,6 +130,10 @@ def fit(
             f"{_FEWEST_IN_BAND} each, got {film.blocks} and {found.bands.sum()} from {len(found.used)} scan(s): "
             "add scans with sky, walls or other plain areas, dark and bright"
         )
+    palette = None
+    if look:
+        _tell(progress, "look")
+        palette, found = _palette(found, photos, pairs, look_strength)
     known = film.band_blocks >= _FEWEST_IN_BAND
     sigma = _filled(film.sigma, known)
     shares = film.band_blocks.mean(1) / film.blocks
@@ -129,7 +153,29 @@ def fit(
         halides = HalideStatistics.measure(_pixels(scan) for scan in found.used)
     except ValueError as error:
         found = replace(found, notes=(*found.notes, f"its halides stay unknown: {error}"))
-    return replace(stock, halides=halides, report=_report(found))
+    report = _report(found)
+    if palette is not None:
+        report["look"] = palette.report
+        return replace(stock, halides=halides, palette=palette.table.astype(float).round(5), report=report)
+    return replace(stock, halides=halides, report=report)
+
+
+def _palette(
+    found: Scans, photos: Sequence[Source], pairs: Sequence[tuple[Source, Source]], strength: float | None
+) -> tuple[Palette | None, Scans]:
+    """Learn a look; where the scans alone do not give one, say so in the notes."""
+    if pairs:
+        return fit_pairs(pairs), found
+    others = [colours_of(photo) for photo in photos]
+    palette, note = None, f"it has no look, which takes {FEWEST} scans"
+    if photos or len(found.used) >= FEWEST:
+        palette = fit_palette([colours_of(scan) for scan in found.used], others or None, strength=strength)
+        if palette.report["chosen"] == "no change" or palette.report["strength"] == 0:
+            palette, note = (
+                None,
+                "it has no look: beyond their scenes the scans do not agree on one; add scans, or pairs",
+            )
+    return (palette, found) if palette else (None, replace(found, notes=(*found.notes, f"{note}; photos keep theirs")))
 
 
 def _tell(progress: Callable[[str], None] | None, what: str) -> None:

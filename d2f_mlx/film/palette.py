@@ -24,7 +24,7 @@ _ANCHOR, _ANCHORS = 2.0, 64  # weight and number of the greys that stay as the c
 _ROUNDS, _ROTATIONS = 8, 4
 _EACH, _ALL = 300, 4000  # colours of a picture, of all pictures
 _NEUTRAL = 10.0  # chroma below which a colour belongs to the greys
-_HUES, _NARROWNESS = 6, 2.0
+_HUES, _NARROWNESS = 6, 6.0
 _PRIOR, _MOST = 0.02, 3.0  # share of a region that counts anyway; factor that colours are weighted by at most
 
 
@@ -152,7 +152,7 @@ def _folds(film: list[np.ndarray], photos: list[np.ndarray], seed: int, grey: bo
 def _sure(folds: list[Look], full: Look, probe: _Cloud) -> float:
     """Return how much of a look to keep, by how it depends on which pictures it was learned from.
 
-    Reference: Efron & Stein 1981, equation 1.4
+    Reference: Efron & Stein 1981, doi:10.1214/aos/1176345462
     """
     start = lab_of(probe.colours)
     changes = np.stack([lab_of(look(probe.colours)) - start for look in folds])
@@ -197,8 +197,6 @@ def _splines(start: _Cloud) -> dict[float, SplineFit]:
 def _displaced(curves: np.ndarray, start: _Cloud, goal: _Cloud, fit: SplineFit, turns: np.ndarray) -> Look:
     """Move photographs' colours towards the film's, as far as a smooth displacement can.
 
-    Colours near grey are moved in lightness alone.
-
     Args:
         curves: What comes before. Shape (NODES, 3)
         start: The photographs' colours.
@@ -207,16 +205,11 @@ def _displaced(curves: np.ndarray, start: _Cloud, goal: _Cloud, fit: SplineFit, 
         turns: Rotations for each round. Shape (rounds, K, 3, 3)
     """
     curved, film_lab = through(curves, start.colours), lab_of(goal.colours)
-    chroma = np.hypot(*lab_of(start.colours)[:, 1:].T)
-    coloured = 1 - np.exp(-((chroma / _NEUTRAL) ** 2) / 2)
     controls, wanted = np.zeros((CONTROLS**3, 3)), np.zeros((len(fit.weight), 3))
-    photo_weight, film_weight = start.weight, goal.weight
-    for index, axes in enumerate(turns):
+    photo_weight, film_weight = _in_common(lab_of(curved), film_lab, start.weight, goal.weight)
+    for axes in turns:
         now = lab_of(curved + fit.basis[: len(curved)] @ controls)
-        if index % 4 == 0:
-            photo_weight, film_weight = _in_common(now, film_lab, start.weight, goal.weight)
         move = sliced_displacement(now, film_lab, axes, photo_weight, film_weight)
-        move[:, 1:] *= coloured[:, None]
         wanted[: len(curved)] = rgb_of(now + move).clip(0, 1) - curved
         controls = fit(wanted)
     return Look(curves, controls)

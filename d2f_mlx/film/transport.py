@@ -19,7 +19,7 @@ def transport_1d(
     of as many values, equally weighted, are matched one to one in order, which is the optimal transport.
 
     Shape: (N,), (M,) -> (N,), in the order of the source
-    Reference: Pitie, Kokaram & Dahyot 2007, eq. 4, doi:10.1016/j.cviu.2006.11.011
+    Reference: Pitie, Kokaram & Dahyot 2007, doi:10.1016/j.cviu.2006.11.011
     """
     order, place = _places(source, source_weight)
     goal_order, goal_place = _places(target, target_weight)

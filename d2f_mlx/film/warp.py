@@ -19,7 +19,7 @@ class SplineFit:
     the displacement d with control points c, so that d fades to 0 where nothing is known.
 
     Shape: basis (N, CONTROLS^3), weight (N,), inverse (CONTROLS^3, CONTROLS^3)
-    Reference: Rueckert et al. 1999, equations 2 to 5, doi:10.1109/42.796284
+    Reference: Rueckert et al. 1999, doi:10.1109/42.796284
     """
 
     basis: np.ndarray
