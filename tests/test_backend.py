@@ -9,6 +9,7 @@ from pathlib import Path
 from d2f_mlx import backend
 
 import mlx.core as mx
+import numpy as np
 import pytest
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="macOS has Accelerate: no BLAS is chosen there")
@@ -151,6 +152,26 @@ def test_info_describes_the_machine(monkeypatch):
 
 def test_matrix_products_have_a_speed():
     assert backend.gflops(64, repeats=1) > 0
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (5, 4), (2, 3, 4, 3), (0, 3)])
+@pytest.mark.parametrize("kind", [mx.int32, mx.uint32, mx.uint8])
+def test_looked_up_reads_what_numpy_reads(shape, kind):
+    rng = np.random.default_rng(0)
+    values, index = rng.normal(size=200).astype(np.float32), rng.integers(0, 200, shape)
+    index.flat[:2] = 199, 0
+    values[[0, 199]] = np.inf, np.nan  # bit for bit, whatever they are
+    for table in (values, values.view(np.int32)):
+        found = backend.looked_up(mx.array(table), mx.array(index).astype(kind))
+        np.testing.assert_array_equal(np.array(found), table[index], strict=True)
+
+
+def test_looked_up_reads_the_ends_inside_compiled_code():
+    table = mx.arange(5).astype(mx.float32)
+    read = mx.compile(lambda t, i: backend.looked_up(t, i) + backend.looked_up(t, i[::-1]))
+    for last in (4, 2):
+        index = mx.array([[0, last], [last, 0]])
+        np.testing.assert_array_equal(np.array(read(table, index)), [[last, last], [last, last]])
 
 
 FAULTS = """

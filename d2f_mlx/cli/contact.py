@@ -11,6 +11,7 @@ from .. import images
 from ..develop.contact import contact_sheet
 from ..film import Darkroom, Scanner
 from .flags import add_flags, from_flags
+from .pictures import check_apart, check_new
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -37,12 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     if out.suffix.lower() not in images.SUFFIXES:
         raise ValueError(f"{out}: cannot write this kind of file; supported are {' '.join(images.SUFFIXES)}")
-    if out.exists() and not arguments.force:
-        raise ValueError(f"{out}: exists (--force writes over it)")
-    if not out.resolve().parent.is_dir():
-        raise ValueError(f"{out}: cannot be written, its folder does not exist")
-    if out.exists() and out.samefile(arguments.photo):
-        raise ValueError(f"{out}: is the input; choose another output")
+    check_apart([out], [Path(arguments.photo)])
+    check_new(out, arguments.force)
     with tqdm(desc="contact", unit="film", leave=False, disable=None) as bar:
 
         def progress(done: int, total: int) -> None:

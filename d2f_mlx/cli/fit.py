@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from .. import images
 from ..evaluate import plot_palette
 from ..film import FORMATS, FilmStock, Palette, fit
-from .pictures import check_apart, check_plot, write_plot
+from .pictures import check_apart, check_new, check_plot, write_plot
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -64,11 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.out.name:
         raise ValueError(f"fit expects the name of an output, got {str(arguments.out)!r}")
     out = arguments.out if arguments.out.suffix.lower() == ".json" else Path(f"{arguments.out}.json")
-    if out.is_dir() or (out.exists() and not arguments.force):
-        raise ValueError(f"{out}: is a folder" if out.is_dir() else f"{out}: exists (--force writes over it)")
-    above = next(parent for parent in out.absolute().parents if parent.exists())
-    if not above.is_dir():
-        raise ValueError(f"{out}: cannot be written, {above} is not a folder")
+    check_new(out, arguments.force, makes_folder=True)
     if arguments.plot is not None:
         if arguments.grain_only:
             raise ValueError("--plot draws the look, which --grain-only leaves out")
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths = images.find(arguments.scans)
     photos = images.find(arguments.photos) if arguments.photos else []
     pairs = paired(arguments.pairs, paths) if arguments.pairs else []
-    check_apart([out, arguments.plot], [*paths, *photos])
+    check_apart([out, arguments.plot], [*paths, *photos, *(photo for photo, _ in pairs)])
     with tqdm(desc="fit", unit="step", leave=False, disable=None) as bar:
 
         def progress(what: str) -> None:
@@ -101,19 +101,29 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.plot is not None:
         assert stock.palette is not None
         palette = Palette(stock.palette, stock.report["look"])
-        photo = images.read(pairs[0][0] if pairs else (photos or paths)[0]).pixels
-        scans = [images.read(path).pixels for path in paths[:4]]
+        scans = list(islice(_decoded(paths), 4))
+        before = [photo for photo, _ in pairs] or photos
+        photo = images.read(before[0]).pixels if before else scans[0]
         write_plot(arguments.plot, plot_palette(palette, photo, scans, stock.title))
     print(f"{out}: use it with d2f develop PHOTO -o FILM --stock {out}")
     return 0
 
 
+def _decoded(paths: list[Path]) -> Iterator[np.ndarray]:
+    """Decode the pictures that can be; the fit's report names the others."""
+    for path in paths:
+        with suppress(images.ImageFileError):
+            yield images.read(path).pixels
+
+
 def paired(folder: Path, scans: list[Path]) -> list[tuple[Path, Path]]:
     """Pair photographs with the scans of the same name; say which have none.
 
-    Raises: ValueError if none has.
+    Raises: ValueError if none has, or two files on one side have one name.
     """
-    photos = {photo.stem.casefold(): photo for photo in images.find([folder])}
+    themselves = {scan.resolve() for scan in scans}
+    photos = _by_name(photo for photo in images.find([folder]) if photo.resolve() not in themselves)
+    _by_name(scan for scan in scans if scan.stem.casefold() in photos)
     pairs = [(photos[scan.stem.casefold()], scan) for scan in scans if scan.stem.casefold() in photos]
     if not pairs:
         raise ValueError(f"{folder}: holds no photograph of the same name as a scan, such as {scans[0].stem}")
@@ -121,6 +131,15 @@ def paired(folder: Path, scans: list[Path]) -> list[tuple[Path, Path]]:
     if alone:
         print(f"d2f: {len(alone)} scans have no photograph in {folder}: {', '.join(alone[:5])}", file=sys.stderr)
     return pairs
+
+
+def _by_name(files: Iterable[Path]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for file in files:
+        other = named.setdefault(file.stem.casefold(), file)
+        if other != file:
+            raise ValueError(f"--pairs goes by names, and two are the same: {other} and {file}")
+    return named
 
 
 def describe(stock: FilmStock) -> str:

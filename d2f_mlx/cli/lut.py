@@ -10,6 +10,7 @@ from ..color import SPACES
 from ..develop.look import FULL_DENSITY, Part, film_look
 from ..film import DEFAULT, Darkroom, Scanner
 from .flags import add_flags, from_flags
+from .pictures import check_new
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -42,10 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     if out.suffix.lower() != ".cube":
         raise ValueError(f"{out}: a table's name ends in .cube")
-    if out.exists() and not arguments.force:
-        raise ValueError(f"{out}: exists (--force writes over it)")
-    if not out.resolve().parent.is_dir():
-        raise ValueError(f"{out}: cannot be written, its folder does not exist")
+    check_new(out, arguments.force)
     look = film_look(
         arguments.stock,
         darkroom=from_flags(arguments, Darkroom),

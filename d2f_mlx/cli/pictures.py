@@ -1,4 +1,4 @@
-"""What `d2f measure` and `d2f evaluate` share: pictures that can be read, their pitch, and files to be written."""
+"""What commands share: pictures that can be read, their pitch, and files to be written."""
 
 from __future__ import annotations
 
@@ -108,32 +108,45 @@ def add_outputs(parser: argparse.ArgumentParser, drawn: str) -> None:
 def check_outputs(arguments: argparse.Namespace) -> None:
     """Refuse, before any work, files that could not be written, or are there already."""
     if arguments.json is not None:
-        _check_new(arguments.json, arguments.force)
+        check_new(arguments.json, arguments.force)
     if arguments.plot is not None:
         check_plot(arguments.plot, arguments.force)
 
 
 def check_plot(file: Path, force: bool) -> None:
     """Refuse a drawing that could not be written, or is there already."""
-    _check_new(file, force)
+    check_new(file, force)
     if file.suffix.lower() not in PLOTS:
         raise ValueError(f"{file}: a plot's name ends in one of {' '.join(PLOTS)}")
     if importlib.util.find_spec("matplotlib") is None:
         raise ValueError("--plot needs Matplotlib: pip install 'd2f_mlx[plot]'")
 
 
-def _check_new(file: Path, force: bool) -> None:
-    if file.is_dir() or not file.resolve().parent.is_dir():
-        raise ValueError(f"{file}: cannot be written, its folder does not exist or it is a folder itself")
+def check_new(file: Path, force: bool, makes_folder: bool = False) -> None:
+    """Refuse, before any work, a file that could not be written, or is there already.
+
+    Args:
+        file: To be written.
+        force: Whether it may be there.
+        makes_folder: Whether a folder that is missing will be made.
+    """
+    if file.is_dir():
+        raise ValueError(f"{file}: is a folder")
     if file.exists() and not force:
         raise ValueError(f"{file}: exists (--force writes over it)")
+    above = next(folder for folder in file.resolve().parents if folder.exists())
+    if not above.is_dir():
+        raise ValueError(f"{file}: cannot be written, {above} is not a folder")
+    if above != file.resolve().parent and not makes_folder:
+        raise ValueError(f"{file}: cannot be written, its folder does not exist")
 
 
 def check_apart(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
-    """Refuse to write over a picture that is measured."""
-    both = {file.resolve() for file in outputs if file is not None} & {file.resolve() for file in inputs}
-    if both:
-        raise ValueError(f"{min(both)}: is an input; choose another output")
+    """Refuse to write over a picture that is read, by whatever name."""
+    there = [file for file in inputs if file.exists()]
+    for output in outputs:
+        if output is not None and output.exists() and any(output.samefile(file) for file in there):
+            raise ValueError(f"{output}: is an input; choose another output")
 
 
 def write_json(file: Path, values: dict[str, object]) -> None:

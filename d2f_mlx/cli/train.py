@@ -107,5 +107,5 @@ def run(arguments: argparse.Namespace) -> int:
             f"prepare {meter['prepare_s']:.4f} s, process {meter['process_s']:.4f} s a step, "
             f"compute efficiency {meter['compute_efficiency']:.3f}"
         )
-    print(f"{arguments.out}: d2f develop PHOTO -o FILM.jpg --reconstructor {arguments.out}")
+    print(f"{arguments.out}: d2f grain PHOTO -o FILM.jpg --grain halide --reconstructor {arguments.out}")
     return 0

@@ -37,8 +37,9 @@ def contact_sheet(
     Args:
         photo: A file, a picture, or sRGB pixels.
         films: Stocks; by default all that are bundled.
-        darkroom: How they are exposed and printed; a print applies to negatives only.
-        scanner: For prints that are a "scan".
+        darkroom: How they are exposed and printed; a print applies to negatives only. Stocks that were fitted to scans
+            take neither this nor a scanner.
+        scanner: How negatives are turned into a picture, for prints that are a "scan".
         width: Of each picture, in pixels, 64 to 4096; photos are made smaller, never larger.
         columns: How many side by side; 0 chooses.
         key: Of the grain.
@@ -59,7 +60,9 @@ def contact_sheet(
     frames, labels = [small], [("the photo", "")]
     for done, film in enumerate(chosen, 1):
         room, seen = _room_for(film, darkroom)
-        developer = Developer(DevelopConfig(), stock=film, darkroom=room, scanner=scanner)
+        # A frame each, fitted stocks too, whose grain would be that of a scan's pixels.
+        config = DevelopConfig(film_format="135")
+        developer = Developer(config, stock=film, darkroom=room, scanner=scanner if room else None)
         frames.append(developer(small, key=key))
         labels.append((film.title, seen))
         if progress:

@@ -48,8 +48,8 @@ def film_look(
     if film.kind == "scan":
         if film.palette is None:
             raise ValueError(f"{film.name} was fitted without a palette: its colours are the photo's own")
-        if part != "whole" or space != SRGB or darkroom != Darkroom():
-            raise ValueError(f"{film.name} was fitted to scans: it has a whole look in sRGB and no darkroom")
+        if part != "whole" or space != SRGB or darkroom != Darkroom() or scanner not in (None, Scanner()):
+            raise ValueError(f"{film.name} was fitted to scans: it has a whole look in sRGB, no darkroom, no scanner")
         look = Lut3D(film.palette)
         return Lut3D.bake(lambda c: np.array(look(mx.array(c, mx.float32))), points, title=title)
     negative = Negative(film, darkroom)

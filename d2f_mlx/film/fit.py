@@ -117,6 +117,8 @@ def fit(
         raise ValueError("a fit expects look=True for photos or pairs, got look=False")
     if photos and pairs:
         raise ValueError("a fit expects photos or pairs, got both")
+    if look_strength is not None and (pairs or not look or not 0 <= look_strength <= 1):
+        raise ValueError(f"a fit expects a look_strength from 0 to 1, and a look without pairs, got {look_strength}")
     found = survey(scans, film_format=film_format, rule=rule or STRICT, progress=progress)
     if rule is None and not found.enough:
         rule = FlatBlocks()
@@ -167,15 +169,18 @@ def _palette(
     if pairs:
         return fit_pairs(pairs), found
     others = [colours_of(photo) for photo in photos]
-    palette, note = None, f"it has no look, which takes {FEWEST} scans"
+    note = f"it has no look, which takes {FEWEST} scans"
     if photos or len(found.used) >= FEWEST:
-        palette = fit_palette([colours_of(scan) for scan in found.used], others or None, strength=strength)
-        if palette.report["chosen"] == "no change" or palette.report["strength"] == 0:
-            palette, note = (
-                None,
-                "it has no look: beyond their scenes the scans do not agree on one; add scans, or pairs",
-            )
-    return (palette, found) if palette else (None, replace(found, notes=(*found.notes, f"{note}; photos keep theirs")))
+        note = "it has no look: beyond their scenes the scans do not agree on one; add scans, or pairs"
+        try:
+            palette = fit_palette([colours_of(scan) for scan in found.used], others or None, strength=strength)
+            if palette.report["chosen"] != "no change" and palette.report["strength"] > 0:
+                return palette, found
+        except ValueError as error:
+            if photos:
+                raise
+            note = f"it has no look: {error}"
+    return None, replace(found, notes=(*found.notes, f"{note}; photos keep theirs"))
 
 
 def _tell(progress: Callable[[str], None] | None, what: str) -> None:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from d2f_mlx import images
 from d2f_mlx.color import DISPLAY_P3, SRGB, Lut3D, convert, delta_e_2000, profile_of, to_lab
-from d2f_mlx.develop import DevelopConfig, Developer, FilmColour, Palette, develop
+from d2f_mlx.develop import DevelopConfig, Developer, FilmColour, TableColour, develop
 from d2f_mlx.develop import colour as module
 from d2f_mlx.film import (
     Darkroom,
@@ -374,13 +374,98 @@ def test_a_look_for_srgb_moves_colours_in_other_spaces_alike():
     cube = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
     look = Lut3D(cube ** np.array([0.8, 0.9, 1.0]))
     values = grid(9, 0.1, 0.9)
-    narrow = coloured(Palette(look, SRGB, SRGB), values)
-    wide = coloured(Palette(look, DISPLAY_P3, SRGB), convert(values, SRGB, DISPLAY_P3))
+    narrow = coloured(TableColour(look, SRGB, SRGB), values)
+    wide = coloured(TableColour(look, DISPLAY_P3, SRGB), convert(values, SRGB, DISPLAY_P3))
     assert delta_e_2000(lab(wide), lab(narrow)).max() < 1
-    there = coloured(Palette(look, DISPLAY_P3, DISPLAY_P3), convert(values, SRGB, DISPLAY_P3))
+    there = coloured(TableColour(look, DISPLAY_P3, DISPLAY_P3), convert(values, SRGB, DISPLAY_P3))
     assert delta_e_2000(lab(convert(there, DISPLAY_P3, SRGB)), lab(narrow)).max() < 1
-    identity = Palette(Lut3D(cube), DISPLAY_P3, DISPLAY_P3)
+    identity = TableColour(Lut3D(cube), DISPLAY_P3, DISPLAY_P3)
     np.testing.assert_allclose(coloured(identity, grid(9)), grid(9), atol=2e-3)  # outside sRGB too: nothing moves
+
+
+def warm(points=17):
+    """A table that lightens, warms and mixes."""
+    axis = np.linspace(0, 1, points)
+    cube = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
+    return (cube ** np.array([0.8, 0.9, 1.1])) @ (0.9 * np.eye(3) + 0.1 / 3)
+
+
+def fitted(**changes):
+    film = replace(FilmStock.load(PORTRA), kind="scan", spectra=None, name="my-scans", pitch_um=12.0)
+    return replace(film, **{"palette": warm(), **changes})
+
+
+def test_a_fitted_stock_gives_its_palette_and_then_its_grain():
+    photo, film = picture(60, 80), fitted()
+    palette = np.array(Lut3D(film.palette)(mx.array(photo)))
+    assert np.abs(palette - photo).max() > 0.05
+    np.testing.assert_allclose(develop(photo, stock=film, strength=0), palette, atol=1e-5)
+    grainy = develop(photo, stock=film, key=3)
+    np.testing.assert_allclose(grainy, develop(palette, stock=film, colour="photo", key=3), atol=1e-5)
+    assert np.abs(grainy - palette).std() > 0.01
+    np.testing.assert_allclose(develop(photo, stock=film, colour="photo", strength=0), photo, atol=1e-5)
+    np.testing.assert_allclose(develop(photo, stock=fitted(palette=None), strength=0), photo, atol=1e-5)
+
+
+@pytest.mark.parametrize("stock", [PORTRA, VELVIA, "fitted"])
+def test_a_table_takes_the_place_of_the_films_colours(tmp_path, stock):
+    table, photo = tmp_path / "warm.cube", picture(60, 80)
+    Lut3D(warm(9)).save(table)
+    film = fitted(palette=warm(2)) if stock == "fitted" else FilmStock.load(stock)
+    coloured_by_it = np.array(Lut3D(warm(9))(mx.array(photo)))
+    np.testing.assert_allclose(develop(photo, stock=film, lut=table, strength=0), coloured_by_it, atol=1e-5)
+    grainy = develop(photo, stock=film, lut=str(table), key=3)
+    np.testing.assert_allclose(grainy, develop(coloured_by_it, stock=film, colour="photo", key=3), atol=1e-5)
+
+
+def test_what_a_table_holds_beyond_white_and_black_is_clipped():
+    colour = TableColour(Lut3D(3 * warm(5) - 1), SRGB, SRGB)
+    found = coloured(colour, grid(9))
+    np.testing.assert_allclose(found, np.array(Lut3D(3 * warm(5) - 1)(mx.array(grid(9), mx.float32))).clip(0, 1))
+    assert (found.min(), found.max(), colour.reach(5000)) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("film", [PORTRA, fitted()], ids=["chain", "table"])
+def test_a_picture_comes_back_as_a_picture_of_its_own_space(two_points, film):
+    pixels = picture(40, 50, np.uint16)
+    before, exif, icc = pixels.copy(), b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0", profile_of(DISPLAY_P3)
+    found = develop(images.Picture(pixels, exif, icc), stock=film, key=4)
+    assert isinstance(found, images.Picture)
+    assert (found.exif, found.icc, found.pixels.dtype) == (exif, icc, np.uint16)
+    np.testing.assert_array_equal(found.pixels, develop(pixels, stock=film, key=4, space=DISPLAY_P3))
+    assert (found.pixels != develop(pixels, stock=film, key=4)).any()
+    np.testing.assert_array_equal(pixels, before)
+    plain = develop(images.Picture(pixels), stock=film, key=4)
+    assert (plain.exif, plain.icc) == (None, None)
+    np.testing.assert_array_equal(plain.pixels, develop(pixels, stock=film, key=4))
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (None, "warm.cube: No such file"),
+        ("Dear reader", "warm.cube: no LUT_3D_SIZE"),
+        ("LUT_3D_SIZE 2\n" + "0 0 0\n" * 7, "warm.cube: LUT_3D_SIZE 2 needs 8 rows, got 7"),
+        ("LUT_3D_SIZE 2\nnan 0 0\n" + "0 0 0\n" * 7, "warm.cube: .*finite table, got 1 NaN"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_told_before_a_photo_is(tmp_path, contents, message):
+    if contents is not None:
+        (tmp_path / "warm.cube").write_text(contents)
+    with pytest.raises(ValueError, match=message):
+        Developer(DevelopConfig(lut=str(tmp_path / "warm.cube")))
+
+
+def test_a_table_goes_with_neither_a_darkroom_nor_the_photos_colours(tmp_path):
+    Lut3D(warm(2)).save(tmp_path / "warm.cube")
+    with pytest.raises(ValueError, match="expects a lut or a darkroom, got both"):
+        develop(plain(0.0, 16), lut=tmp_path / "warm.cube", darkroom=Darkroom(exposure=1))
+    with pytest.raises(ValueError, match="expects colour='film' for a lut, got colour='photo'"):
+        develop(plain(0.0, 16), lut=tmp_path / "warm.cube", colour="photo")
+    np.testing.assert_array_equal(
+        develop(plain(0.0, 16), lut=tmp_path / "warm.cube", darkroom=Darkroom()),
+        develop(plain(0.0, 16), lut=tmp_path / "warm.cube"),
+    )
 
 
 def test_what_cannot_be_developed_is_told_before_any_work(tmp_path):
@@ -401,11 +486,13 @@ def test_what_cannot_be_developed_is_told_before_any_work(tmp_path):
 
 
 def test_a_stock_that_was_fitted_takes_no_darkroom():
-    fitted = replace(FilmStock.load(K500T), kind="scan", spectra=None, name="my-scans")
-    with pytest.raises(ValueError, match="my-scans was fitted to scans, which hold its colours: it takes no darkroom"):
-        develop(plain(0.0, 16), stock=fitted, darkroom=Darkroom(exposure=1))
+    for film in (fitted(), fitted(palette=None)):
+        with pytest.raises(
+            ValueError, match="my-scans was fitted to scans, which hold its colours: it takes no darkroom"
+        ):
+            develop(plain(0.0, 16), stock=film, darkroom=Darkroom(exposure=1))
     with pytest.raises(ValueError, match="my-scans has no spectra: it was fitted to scans"):
-        FilmColour(fitted, DevelopConfig(), Darkroom(), Scanner(), SRGB, SRGB)
+        FilmColour(fitted(), DevelopConfig(), Darkroom(), Scanner(), SRGB, SRGB)
 
 
 def test_the_photos_own_colours_stay_if_asked():

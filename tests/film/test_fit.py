@@ -8,13 +8,14 @@ from typing import NamedTuple
 import d2f_mlx as d2f
 from d2f_mlx import images
 from d2f_mlx.develop import DevelopConfig, Developer
-from d2f_mlx.film import FilmStock, Scans, fit, survey
+from d2f_mlx.film import FilmStock, Palette, Scans, colours_of, fit, survey
 from d2f_mlx.grain import GrainMeasurement, HalideStatistics
 
 import numpy as np
 import pytest
 from PIL import Image
 
+module = importlib.import_module("d2f_mlx.film.fit")  # the package has a function of that name
 PITCH_UM = 9.0
 HEIGHT, WIDTH = 256, 384
 SCANS = 5
@@ -59,7 +60,7 @@ def scan(seed):
 
 @pytest.fixture(scope="module")
 def roll():
-    scans, module = [scan(seed) for seed in range(SCANS)], importlib.import_module("d2f_mlx.film.fit")
+    scans = [scan(seed) for seed in range(SCANS)]
     with pytest.MonkeyPatch.context() as patch:  # smaller plain fields than its own, to be quick
         patch.setattr(module, "_PLAIN_COLUMNS", 2**11)
         patch.setattr(module, "_LEAST_COLUMNS", 128)
@@ -167,6 +168,158 @@ def test_the_halide_engine_takes_a_fits_own_halides(roll, tmp_path):
     assert (by_name != develop()).any()
 
 
+def changed(picture):
+    """A look that is known: lifted blacks, less contrast in blue, less colour."""
+    return (0.06 + 0.88 * picture ** np.array([0.8, 1.0, 1.2])) @ (0.75 * np.eye(3) + 0.25 / 3)
+
+
+PLACES = 5e-6  # that a stock's palette is rounded to
+NEAR = 0.02  # of display
+LEARNED = 0.5  # of the colour difference, what pairs leave at most
+
+
+@cache
+def coloured():
+    """Six photographs with plain areas of some colour, and scans of them on a film of that look."""
+    photos = []
+    for seed in range(6):
+        tint = 0.12 * np.random.default_rng(seed).uniform(-1, 1, (1, 3, 3)).repeat(WIDTH // 3, 1)
+        photos.append((photo(seed) + tint).clip(0, 1))
+    scans = [eight_bits(film()(changed(p).astype(np.float32), key=i)) for i, p in enumerate(photos)]
+    return [eight_bits(p) for p in photos], scans
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Grain as it is measured, which is not asked for here, and few looks to choose from."""
+    monkeypatch.setattr(module, "_ROUNDS", 0)
+    for name in ("pairs", "palette"):
+        learner = importlib.import_module(f"d2f_mlx.film.{name}")
+        monkeypatch.setattr(learner, "SMOOTHNESS", learner.SMOOTHNESS[:1])
+        monkeypatch.setattr(learner, "_FOLDS", 2)
+        monkeypatch.setattr(learner, "_ROUNDS", 2)
+
+
+@pytest.fixture
+def learned(monkeypatch):
+    """What looks were learned from, with what options, and what came of it."""
+    calls = []
+
+    def recording(learn):
+        def call(*given, **options):
+            calls.append((given, options, learn(*given, **options)))
+            return calls[-1][2]
+
+        return call
+
+    for name in ("fit_pairs", "fit_palette"):
+        monkeypatch.setattr(module, name, recording(getattr(module, name)))
+    return calls
+
+
+def test_pairs_give_the_look(quick, learned, tmp_path):
+    photos, scans = coloured()
+    pairs, said = list(zip(photos, scans, strict=True)), []
+    stock = fit(scans, name="mine", pairs=pairs, progress=said.append)
+    ((given, options, palette),) = learned
+    assert (given, options) == ((pairs,), {})
+    np.testing.assert_allclose(stock.palette, palette.table, atol=PLACES)
+    assert stock.report["look"] == palette.report
+    assert stock.report["look"]["pairs"] == 6
+    assert stock.report["look"]["CIEDE2000 after"] < LEARNED * stock.report["look"]["CIEDE2000 before"]
+    assert stock.report["notes"] == []
+    assert said.index("look") < said.index("halides")
+    plain = np.array([[[0.3, 0.4, 0.5], [0.5, 0.5, 0.5], [0.6, 0.5, 0.4]]], np.float32)
+    np.testing.assert_allclose(d2f.develop(plain, stock=stock, strength=0), changed(plain), atol=NEAR)
+    stock.save(tmp_path / "mine.json")
+    np.testing.assert_array_equal(FilmStock.load(tmp_path / "mine.json").palette, stock.palette)
+
+
+def test_without_pairs_the_look_is_that_of_the_scans_that_belong(quick, learned):
+    photos, scans = coloured()
+    torn = np.zeros((8, 8, 3), np.uint8)
+    stock = fit([torn, *scans], name="mine", photos=photos, look_strength=0.5)
+    (((film, others), options, palette),) = learned
+    assert options == {"strength": 0.5}
+    for found, pictures in ((film, scans), (others, photos)):
+        np.testing.assert_array_equal(found, [colours_of(picture) for picture in pictures])
+    np.testing.assert_allclose(stock.palette, palette.table, atol=PLACES)
+    assert stock.report["look"] == palette.report
+    assert (stock.report["look"]["scans"], stock.report["look"]["strength"]) == (6, 0.5)
+    assert [line.split(":")[0] for line in stock.report["skipped"]] == ["scan 1"]
+
+
+def test_grain_alone_has_the_grain_and_no_look(quick):
+    _, scans = coloured()
+    alone = fit(scans, name="mine", look=False)
+    assert alone.palette is None
+    assert "look" not in alone.report
+    assert alone.report["notes"] == []
+    grey = np.full((8, 8, 3), 99, np.uint8)
+    np.testing.assert_array_equal(d2f.develop(grey, stock=alone, strength=0), grey)
+
+
+NONE = "it has no look: beyond their scenes the scans do not agree on one; add scans, or pairs; photos keep theirs"
+
+
+@pytest.mark.parametrize(
+    ("found", "note"),
+    [
+        ({"chosen": "no change", "strength": 0.9}, NONE),
+        ({"chosen": "curves", "strength": 0.0}, NONE),
+        (
+            ValueError("3 scans or more with colour, got 2"),
+            "it has no look: 3 scans or more with colour, got 2; photos",
+        ),
+    ],
+)
+def test_a_look_that_scans_do_not_give_is_noted(quick, monkeypatch, found, note):
+    def answer(film, photos, *, strength):
+        if isinstance(found, ValueError):
+            raise found
+        assert (len(film), photos, strength) == (6, None, None)
+        return Palette(np.zeros((9, 9, 9, 3)), found)
+
+    monkeypatch.setattr(module, "fit_palette", answer)
+    stock = fit(coloured()[1], name="mine")
+    assert stock.palette is None
+    assert "look" not in stock.report
+    assert len(stock.report["notes"]) == 1
+    assert stock.report["notes"][0].startswith(note)
+
+
+def test_two_scans_are_too_few_for_a_look_and_enough_for_grain(quick, monkeypatch):
+    monkeypatch.setattr(module, "fit_palette", lambda *_, **__: pytest.fail("of two scans"))
+    stock = fit([scan(seed) for seed in range(2)], name="mine")
+    assert stock.palette is None
+    assert stock.report["notes"] == ["it has no look, which takes 3 scans; photos keep theirs"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": ""}, "a name for the stock, got an empty one"),
+        ({"look": False, "photos": [1]}, "look=True for photos or pairs, got look=False"),
+        ({"look": False, "pairs": [(1, 2)]}, "look=True for photos or pairs, got look=False"),
+        ({"photos": [1], "pairs": [(1, 2)]}, "photos or pairs, got both"),
+        ({"look_strength": 1.01}, "look_strength from 0 to 1, and a look without pairs, got 1.01"),
+        ({"look_strength": float("nan")}, "look_strength from 0 to 1, and a look without pairs, got nan"),
+        ({"look_strength": 0.5, "pairs": [(1, 2)]}, "a look without pairs, got 0.5"),
+        ({"look_strength": 0.5, "look": False}, "a look without pairs, got 0.5"),
+    ],
+)
+def test_what_contradicts_itself_is_told_before_any_work(monkeypatch, options, message):
+    monkeypatch.setattr(module, "survey", lambda *_, **__: pytest.fail("it had begun"))
+    with pytest.raises(ValueError, match=message):
+        fit([scan(0)], **{"name": "mine", **options})
+
+
+def test_a_pair_of_other_shapes_is_told(quick):
+    photos, scans = coloured()
+    with pytest.raises(ValueError, match=r"the same frame, got 256x300 and 256x384 pixels in pair 1"):
+        fit(scans, name="mine", pairs=[(photos[0][:, :300], scans[0])])
+
+
 def named(found: Scans):
     return {line.split(":")[0]: line for line in found.skipped}
 
@@ -244,7 +397,7 @@ def test_subsampled_colour_is_noted(tmp_path):
 
 def test_independent_fields_are_found_that_have_the_channels_spectra():
     """M diag(W) M^T of three fields that are known: their channels' correlation and cross-spectra come out."""
-    split = importlib.import_module("d2f_mlx.film.fit")._modes
+    split = module._modes
     frequency = np.linspace(0.05, 0.6, 9)
     power = np.stack([np.exp(-((frequency / width) ** 2)) for width in (0.2, 0.35, 0.6)], 1)
     power /= power.mean(0)  # any weights would do: the diagonal of the mean is that of the correlation
@@ -256,7 +409,7 @@ def test_independent_fields_are_found_that_have_the_channels_spectra():
 
 
 def test_grey_scans_have_one_field_in_effect():
-    split = importlib.import_module("d2f_mlx.film.fit")._modes
+    split = module._modes
     frequency = np.linspace(0.05, 0.6, 9)
     spectrum = np.exp(-((frequency / 0.3) ** 2))[:, None, None] * np.ones((3, 3))
     mixing, modes = split(np.ones((3, 3)), spectrum, frequency)

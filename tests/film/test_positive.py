@@ -1,5 +1,7 @@
+import importlib
 import math
 from dataclasses import replace
+from functools import partial
 
 from d2f_mlx.color import DISPLAY_P3, SRGB, between, delta_e_2000, to_lab
 from d2f_mlx.film import (
@@ -25,6 +27,7 @@ import numpy as np
 import pytest
 from test_spectra import made, silver
 
+module = importlib.import_module("d2f_mlx.film.positive")  # the package has a function of that name
 EXACT = 1e-9
 STOPS = np.arange(-3, 3.01, 0.5)
 GREYS = GREY * 2.0 ** STOPS[:, None] * np.ones(3)
@@ -39,6 +42,10 @@ OFF_CHROMA = {  # what the sheets give beyond that
     "kodak-vision-320t": (0.80, 0.90),  # soft
 }
 ONE_CHROMA = 0.1
+BETWEEN = 5e-4  # of display: greys between the points of the scale that a print is balanced on, invisible
+FOLIAGE = 3  # the colour checker's patch
+FOLIAGE_HUE = 11.0  # degrees that any film's default print may turn it by; without the print's layers' effects,
+BROWNED = (8.0, 20.0)  # it lies so much nearer to yellow
 K500T, PORTRA, VELVIA, TRI_X = "kodak-vision3-500t", "kodak-portra-400", "fuji-velvia-50", "kodak-tri-x-400"
 
 
@@ -181,6 +188,76 @@ def test_interlayer_effects_raise_chroma_and_leave_greys(films, printed):
     assert chroma(strong) > 1.2 * chroma(weak)
     ramps = [chain(films[K500T], GREYS, print=printed, interlayer=i) for i in (0.0, 0.7)]
     np.testing.assert_allclose(*ramps, atol=1e-6)
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Do something as if the print's layers did not act on each other."""
+
+    def call(function):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "PRINT_INTERLAYER", np.zeros((3, 3)))
+            return function()
+
+    return call
+
+
+def test_the_prints_layers_leave_greys_exactly_alone(films, without):
+    np.testing.assert_allclose(module.PRINT_INTERLAYER.sum(1), 0, atol=EXACT)
+    cases = [(name, film) for name, film, printed in of_kind(films) if not printed]
+    assert len(cases) == 32
+    for name, film in cases:
+        shown = partial(seen_through, film, Negative(film, Darkroom()).grey_scale(np.arange(-6, 6.01, 0.125)))
+        off = np.abs(shown() - without(shown))
+        assert off[::2].max() < EXACT, name  # the points of the scale
+        assert off.max() < BETWEEN, name
+
+
+def seen_through(film, density, **changes):
+    return positive(film, Darkroom(**changes), Scanner(), SRGB)(density)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [(K500T, {"interlayer": 0.0}), (PORTRA, {"interlayer": 0.0}), (PORTRA, {"print": SCAN}), (VELVIA, {}), (TRI_X, {})],
+)
+def test_the_prints_layers_act_on_each_other_in_colour_prints_alone(films, without, name, changes):
+    """Switched off with the film's own interlayer effects; scans, slides and silver have none."""
+    film = films[name]
+    colours = Negative(film, Darkroom()).grey_scale(STOPS) + np.random.default_rng(0).normal(0, 0.1, (len(STOPS), 3))
+    shown = partial(seen_through, film, colours, **changes)
+    np.testing.assert_array_equal(shown(), without(shown))
+    if film.kind == "negative" and not film.black_and_white:
+        acting = partial(seen_through, film, colours)
+        assert np.abs(acting() - without(acting)).max() > 0.02
+
+
+def test_the_prints_layers_act_as_much_as_they_are_asked_to(films, without):
+    """To first order in proportion to `Darkroom.interlayer`: the density stays, so that only the print's changes."""
+    film = films[PORTRA]
+    colours = Negative(film, Darkroom()).grey_scale(np.zeros(6)) + 0.02 * np.concatenate([np.eye(3), -np.eye(3)])
+    plain = without(partial(seen_through, film, colours))
+    usual, double = (seen_through(film, colours, interlayer=i) - plain for i in (0.35, 0.7))
+    np.testing.assert_allclose(double, 2 * usual, atol=0.1 * np.abs(usual).max())
+
+
+def hue(display):
+    _, a, b = lab(display).T
+    return np.degrees(np.arctan2(b, a)) % 360
+
+
+def test_foliage_prints_green_on_every_film(films, without):
+    """Without the effects it prints brown."""
+    light = checker()[[FOLIAGE]]
+    own = hue(SRGB.encode(light))[0]
+    assert 120 < own < 125
+    turned, browned = {}, {}
+    for name, film, printed in of_kind(films):
+        if not printed:
+            shown = partial(chain, film, light)
+            turned[name], browned[name] = hue(shown())[0] - own, hue(shown())[0] - hue(without(shown))[0]
+    assert {name: degrees for name, degrees in turned.items() if not abs(degrees) < FOLIAGE_HUE} == {}
+    assert {name: d for name, d in browned.items() if not BROWNED[0] < d < BROWNED[1]} == {}
 
 
 def test_masking_leaves_greys_and_keeps_colours_pure(films):
