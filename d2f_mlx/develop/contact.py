@@ -23,7 +23,7 @@ _WIDEST = 4096
 
 def contact_sheet(
     photo: str | Path | images.Picture | np.ndarray,
-    films: Sequence[str | FilmStock] = (),
+    films: Sequence[str | FilmStock] | str | FilmStock = (),
     *,
     darkroom: Darkroom | None = None,
     scanner: Scanner | None = None,
@@ -36,7 +36,7 @@ def contact_sheet(
 
     Args:
         photo: A file, a picture, or sRGB pixels.
-        films: Stocks; by default all that are bundled.
+        films: Stocks, or one; by default all that are bundled.
         darkroom: How they are exposed and printed; a print applies to negatives only. Stocks that were fitted to scans
             take neither this nor a scanner.
         scanner: How negatives are turned into a picture, for prints that are a "scan".
@@ -52,6 +52,8 @@ def contact_sheet(
         raise ValueError(
             f"contact_sheet expects a width from 64 to {_WIDEST} and columns of 0 or more, got {width}, {columns}"
         )
+    if isinstance(films, str | FilmStock):
+        films = [films]
     chosen = [film if isinstance(film, FilmStock) else FilmStock.load(film) for film in films or stocks()]
     darkroom = darkroom or Darkroom()
     if darkroom.print not in ("", SCAN):
