@@ -1,7 +1,7 @@
 """Judge every stock's colour: greys, the tables against the exact chain, and how pure colours stay.
 
     python benchmarks/film_colour.py --json colour.json
-    python benchmarks/film_colour.py --fit                # the matrix of `film.positive.Print`, a minute
+    python benchmarks/film_colour.py --fit                # the matrices of interlayer effects, a minute
 
 For each bundled stock, on its usual print: the largest Delta E 2000 to neutral of a grey scale from -3 to +3 stops, as
 the sheets have it and balanced; the mean and largest Delta E 2000 of developing with the tables of 65 points against
@@ -99,9 +99,8 @@ def judge(name: str, darkroom: Darkroom) -> dict[str, object]:
     }
 
 
-def fit() -> None:
-    """Fit the matrix that lets a print's layers act on each other, to keep a* and b* of the ColorChecker; print it."""
-    films = [(FilmStock.load(name), Darkroom(print=to)) for to, names in FITTED.items() for name in names]
+def fit(module: str, name: str, films: list[tuple[FilmStock, Darkroom]]) -> None:
+    """Fit a matrix that lets layers act on each other, to keep a* and b* of the ColorChecker, and print it."""
     photo = np.asarray(SRGB.encode(chart().clip(0, 1)))
     wanted, light = lab(photo)[:, 1:], scene_light(photo, SRGB, Darkroom())
 
@@ -111,23 +110,26 @@ def fit() -> None:
         return full - np.diag(full.sum(1))
 
     def left(free: np.ndarray) -> np.ndarray:
-        with patch.object(import_module("d2f_mlx.film.positive"), "PRINT_INTERLAYER", matrix(free)):
+        with patch.object(import_module(module), name, matrix(free)):
             return np.concatenate([(lab(exact(*film, light))[:, 1:] - wanted).ravel() for film in films])
 
     found = least_squares(left, np.zeros(6), diff_step=1e-3)
     errors = [float(np.sqrt(np.mean(rest**2))) for rest in (left(np.zeros(6)), found.fun)]
-    print(f"RMS of a* and b*: {errors[0]:.2f} without, {errors[1]:.2f} with\n{matrix(found.x).round(2)}")
+    print(f"{name}, RMS of a* and b*: {errors[0]:.2f} without, {errors[1]:.2f} with\n{matrix(found.x).round(2)}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--stocks", nargs="+", default=list(stocks()), metavar="NAME")
     parser.add_argument("--print", default="", help="print stock or scan, for all negatives (default: the usual one)")
-    parser.add_argument("--fit", action="store_true", help="fit the print's interlayer matrix, and nothing else")
+    parser.add_argument("--fit", action="store_true", help="fit the interlayer matrices, and nothing else")
     add_json(parser)
     arguments = parser.parse_args()
     if arguments.fit:
-        fit()
+        pairs = [(FilmStock.load(name), Darkroom(print=to)) for to, names in FITTED.items() for name in names]
+        fit("d2f_mlx.film.positive", "PRINT_INTERLAYER", pairs)
+        slides = [(film, Darkroom()) for film in map(FilmStock.load, stocks()) if film.kind == "reversal"]
+        fit("d2f_mlx.film.expose", "REVERSAL_INTERLAYER", slides)
         return
     rows = []
     for name in arguments.stocks:

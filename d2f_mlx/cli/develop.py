@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def add_parser(
-    commands: argparse._SubParsersAction, name: str, what: str, description: str, **defaults: object
+    commands: argparse._SubParsersAction, name: str, what: str, description: str, **fixed: object
 ) -> argparse.ArgumentParser:
     """Add the parser of a command that develops.
 
@@ -37,7 +37,7 @@ def add_parser(
         name: The command.
         what: What it does, in the list of commands.
         description: What it does, in its own help.
-        defaults: For fields of `DevelopConfig`, in place of their own.
+        fixed: Fields of `DevelopConfig` that are the command's own, and so have no flag.
     """
     parser = commands.add_parser(
         name,
@@ -57,8 +57,8 @@ def add_parser(
     parser.add_argument("--bits", type=int, choices=(8, 16), help="of PNG and TIFF; the photo's own by default")
     parser.add_argument("--force", action="store_true", help="develop again what is already there")
     for config in (DevelopConfig, Scanner):
-        add_flags(parser, config)
-    parser.set_defaults(run=run, **defaults)
+        add_flags(parser, config, leave_out=fixed)
+    parser.set_defaults(run=run, **fixed)
     return parser
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
+from collections.abc import Collection
 from dataclasses import MISSING, fields
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 Config = TypeVar("Config")
 
 
-def add_flags(parser: argparse.ArgumentParser, config: type) -> None:
+def add_flags(parser: argparse.ArgumentParser, config: type, leave_out: Collection[str] = ()) -> None:
     """Add a flag for every field of a dataclass: its type, default and help, the last from the docstring's Args."""
     kinds, helps = get_type_hints(config), _helps(config)
     group = parser.add_argument_group(config.__name__)
     for field in fields(config):
+        if field.name in leave_out:
+            continue
         kind: Any = kinds[field.name]
         options: dict[str, Any] = {"type": kind}
         if get_origin(kind) is Literal:

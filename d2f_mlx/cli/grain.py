@@ -11,4 +11,4 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Add the command's parser."""
     what = "give photographs a film stock's grain"
     description = "Give photographs a film stock's grain; tones and colours stay their own. d2f stocks lists the films."
-    add_parser(commands, "grain", what, description, colour="photo")
+    add_parser(commands, "grain", what, description, colour="photo", lut="")

@@ -12,6 +12,7 @@ import numpy as np
 from ..film import FilmStock, PrintStock, print_for, prints, stocks
 
 _NET = (0.1, 0.3, 0.5, 1.0, 1.5, 2.0)
+_LONGEST = 100
 _HEADER = ("name", "type", "ISO", "year", "RMS", "grain", "curves", "dyes", "printed on")
 
 
@@ -40,6 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.name is None:
         rows = [summary(FilmStock.load(path)) for path in stocks().values()]
         print(json.dumps(rows, indent=2) if arguments.json else table(rows))
+        return 0
+    if arguments.name in prints():
+        paper = print_summary(PrintStock.load(arguments.name))
+        print(json.dumps(paper, indent=2) if arguments.json else print_card(paper))
         return 0
     stock = FilmStock.load(arguments.name)
     print(json.dumps(stock.to_dict(), ensure_ascii=False) if arguments.json else card(stock))
@@ -75,6 +80,15 @@ def print_summary(stock: PrintStock) -> dict[str, Any]:
         "greatest density": [round(float(value), 2) for value in stock.curves[-1]],
         "sources": {**stock.sources, **stock.spectra.sources},
     }
+
+
+def print_card(row: dict[str, Any]) -> str:
+    """Lay out what there is to say about one print stock."""
+    most = " ".join(f"{value:.2f}" for value in row["greatest density"])
+    sources = [f"  {name}: {source}" for name, source in row["sources"].items()]
+    return "\n".join(
+        [f"{row['title']} ({row['name']})", f"{row['type']}, greatest density {most}", "", "sources", *sources]
+    )
 
 
 def print_table(rows: list[dict[str, Any]]) -> str:
@@ -145,8 +159,13 @@ def card(stock: FilmStock) -> str:
         lines.append(f"{'printed on':<22}  {facts['print']}")
     lines += ["", "sources", *(f"  {name}: {source}" for name, source in facts["sources"].items())]
     if stock.report:
-        lines += ["report", *(f"  {name}: {value}" for name, value in stock.report.items())]
+        lines += ["report", *(f"  {name}: {_short(value)}" for name, value in stock.report.items())]
     return "\n".join([*lines, "", stock.credit]).rstrip()
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... (--json prints all)"
 
 
 def _half_power(stock: FilmStock, mode: int) -> str:

@@ -112,8 +112,8 @@ class FilmColour:
             [
                 math.log10(2) / step,
                 (film.grey_log_exposure + darkroom.exposure * math.log10(2) - axis[0]) / step,
-                film.interlayer,
                 *(film.useful - darkroom.exposure),
+                *film.between.reshape(-1),
             ],
             mx.float32,
         )
@@ -166,9 +166,10 @@ def _exposed(photo: mx.array, light: mx.array, matrix: mx.array) -> mx.array:
 def _developed(exposure: mx.array, curves: mx.array, place: mx.array) -> mx.array:
     """Turn the layers' exposure into the channels' densities, by straight lines between the curves' points."""
     stops = mx.log2(mx.maximum(exposure, DARKEST) * (1 / GREY))
-    held = mx.clip(stops, place[3], place[4])
-    mean = (held[..., 0] + held[..., 1] + held[..., 2]) * (1 / 3)
-    stops = stops + place[2] * (held - mean[..., None])
+    held = mx.clip(stops, place[2], place[3])
+    r, g, b = held[..., 0], held[..., 1], held[..., 2]
+    between = place[4:]
+    stops = stops + mx.stack([r * between[k] + g * between[k + 1] + b * between[k + 2] for k in (0, 3, 6)], -1)
     at = mx.clip(stops * place[0] + place[1], 0, _EXPOSURES - 1.001)
     below = at.astype(mx.int32)
     share = at - below

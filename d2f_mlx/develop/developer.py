@@ -13,7 +13,7 @@ import mlx.core as mx
 import numpy as np
 
 from .. import images
-from ..color import SRGB, Lut3D, RGBSpace, convert, managed
+from ..color import SPACES, SRGB, Lut3D, RGBSpace, convert, managed
 from ..film import DEFAULT, Darkroom, FilmStock, Scanner
 from ..grain import HalideStatistics
 from ..models import Reconstructor
@@ -53,6 +53,8 @@ class Developer:
         engine: Engine | None = None,
     ) -> None:
         self._config = config or DevelopConfig()
+        if not isinstance(darkroom, Darkroom | None):
+            raise ValueError(f"develop expects a Darkroom, such as Darkroom(print='scan'), got {darkroom!r}")
         if stock is None and self._config.stock:
             stock = FilmStock.load(self._config.stock)
         self._colour = lru_cache(maxsize=4)(self._colours(stock, darkroom, scanner))
@@ -81,11 +83,17 @@ class Developer:
         def make(space: RGBSpace, out_space: RGBSpace) -> Colour | None:
             if self._config.colour == "photo":
                 if not plain:
-                    raise ValueError("develop expects colour='film' for a darkroom, got colour='photo'")
+                    raise ValueError(
+                        "with colour='photo' nothing is exposed or printed: it takes no print, exposure or other "
+                        "setting of the darkroom"
+                    )
                 return None
             film = stock or FilmStock.load(DEFAULT)
             if self._config.lut and not plain:
-                raise ValueError("develop expects a lut or a darkroom, got both")
+                raise ValueError(
+                    "a lut takes the place of the film's colours: it takes no print, exposure or other setting of the "
+                    "darkroom"
+                )
             if self._config.lut:
                 return TableColour(Lut3D.load(self._config.lut), space, out_space)
             if film.kind != "scan":
@@ -113,7 +121,7 @@ class Developer:
         *,
         key: int | mx.array = 0,
         origin: tuple[int, int] = (0, 0),
-        space: RGBSpace = SRGB,
+        space: RGBSpace | str = SRGB,
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray: ...
 
@@ -124,7 +132,7 @@ class Developer:
         *,
         key: int | mx.array = 0,
         origin: tuple[int, int] = (0, 0),
-        space: RGBSpace = SRGB,
+        space: RGBSpace | str = SRGB,
         progress: Callable[[int, int], None] | None = None,
     ) -> Any: ...
 
@@ -134,10 +142,14 @@ class Developer:
         *,
         key: int | mx.array = 0,
         origin: tuple[int, int] = (0, 0),
-        space: RGBSpace = SRGB,
+        space: RGBSpace | str = SRGB,
         progress: Callable[[int, int], None] | None = None,
     ) -> images.Picture | np.ndarray:
         """Develop one picture; see `develop`."""
+        if isinstance(space, str):
+            if space not in SPACES:
+                raise ValueError(f"develop expects a space of {', '.join(SPACES)}, got {space!r}")
+            space = SPACES[space]
         if isinstance(photo, images.Picture):
             pixels, space, icc = managed(photo.pixels, photo.icc)
             film = self._developed(pixels, space, space, key, origin, progress)
@@ -247,7 +259,7 @@ def develop(
     key: int | mx.array = 0,
     origin: tuple[int, int] = (0, 0),
     lut: str | Path = DevelopConfig.lut,
-    space: RGBSpace = SRGB,
+    space: RGBSpace | str = SRGB,
     tile: int = DevelopConfig.tile,
     progress: Callable[[int, int], None] | None = None,
 ) -> Any:
@@ -268,7 +280,8 @@ def develop(
     device, the result depends neither on the tile size nor on where a tile was cut.
 
     Args:
-        photo: A picture that `images.read` returned, or a file, or pixels: uint8, uint16, or float in [0, 1].
+        photo: A picture that `images.read` returned, or a file, or pixels: uint8, uint16, or float in [0, 1] (what lies
+            a little outside is clipped, above 2 refused).
         grain: The engine.
         colour: "film" for the stock's tones and colours, "photo" for grain alone.
         stock: A bundled stock's name (`film.stocks`), a stock's file, or a loaded stock; "" is `film.DEFAULT`, and for
@@ -288,7 +301,8 @@ def develop(
         origin: Row and column of the photo's first pixel in the picture that it was cut from: with the same key and
             pitch (``film_format``, ``enlargement``) a crop has the picture's grain.
         lut: A 3-D table (.cube) for sRGB whose colours take the place of the film's; "" for none.
-        space: Of mere pixels, and of the result then (`color.SPACES`). A picture's is told by its colour profile.
+        space: Of mere pixels, and of the result then: one of `color.SPACES`, or its name. A picture's is told by its
+            colour profile.
         tile: Side of the tiles in pixels; 0 chooses.
         progress: Called with (tiles done, tiles in all).
 

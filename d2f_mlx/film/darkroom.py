@@ -12,6 +12,7 @@ Tone = Literal["camera", "linear"]
 Filter = Literal["none", "yellow", "orange", "red", "green", "blue"]
 Halation = Literal["film", "off", "no-backing"]
 Mtf = Literal["film", "off"]
+Aim = Literal["speed", "exposure"]
 SCAN = "scan"
 """The name that stands for a negative inverted by a scanner in place of a print."""
 
@@ -21,7 +22,7 @@ class Darkroom:
     """How a film is exposed, printed and looked at.
 
     Args:
-        print: What a negative is printed on: a print stock's name (d2f stocks lists them) or file, or "scan" for a
+        print: What a negative is printed on: a print stock's name (d2f stocks --prints) or file, or "scan" for a
             positive made by a lab's scanner; "" is what suits the film. Reversal film is looked at as it is.
         exposure: Stops above the film's speed.
         temperature: Colour temperature of the scene's light in kelvin, when the photo's neutrals are not to stay
@@ -32,11 +33,14 @@ class Darkroom:
         headroom: Stops above white that bright parts are stretched to, for "camera": what the camera's curve hid.
         filter: Before the lens, for black-and-white film: none, yellow, orange, red, green, blue. Grey stays as bright.
         interlayer: How much more the layers' log exposures differ from their mean, as development of one layer holds
-            back the others, in colour negatives (reversal film has it in its masking); 0.35 leaves colours as pure as
-            they were, on average.
+            back the others, in a colour negative; what prints and slides have of it goes in proportion. 0.35 leaves
+            colours about as pure as they were, 1 is garish.
         mtf: "film" spreads light in the emulsion as the sheet says, "off" does not.
         halation: Light thrown back by the film's base: "film" as the stock has it, "off", or "no-backing" as in film
             without its anti-halation layer.
+        aim: Whether printing (or scanning) makes mid grey of the grey of a well exposed negative, "speed", or of the
+            grey that was exposed, "exposure", as a lab corrects: then ``exposure`` changes tone and colours, but not
+            how bright the picture is.
         print_exposure: Stops of light in printing a negative: above 0 prints are darker. In a scan, of the positive's
             density.
         neutral: How much of the cast that a grey scale has by its sheets' curves is balanced away.
@@ -52,6 +56,7 @@ class Darkroom:
     interlayer: float = 0.35
     mtf: Mtf = "film"
     halation: Halation = "film"
+    aim: Aim = "speed"
     print_exposure: float = 0.0
     neutral: float = 1.0
 
@@ -70,7 +75,7 @@ class Darkroom:
                 raise ValueError(f"develop expects {name} in [{low}, {high}], got {value}")
         if not (self.temperature == 0 or 1000 <= self.temperature <= 25000):
             raise ValueError(f"develop expects a temperature of 0, or 1000 to 25000 kelvin, got {self.temperature}")
-        for name, kind in (("tone", Tone), ("filter", Filter), ("mtf", Mtf), ("halation", Halation)):
+        for name, kind in (("tone", Tone), ("filter", Filter), ("mtf", Mtf), ("halation", Halation), ("aim", Aim)):
             value = getattr(self, name)
             if value not in get_args(kind):
                 raise ValueError(f"develop expects {name} to be one of {', '.join(get_args(kind))}, got {value!r}")

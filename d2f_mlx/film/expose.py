@@ -18,6 +18,9 @@ GREY = 0.18
 """Linear light of the mid grey that a meter sets the exposure by."""
 DARKEST = 1e-6
 """Light that less than this is taken for, as is the negative light of colours that no spectrum here has."""
+REVERSAL_INTERLAYER = np.array([[0.06, -0.22, 0.16], [-0.19, 0.26, -0.07], [-0.11, -0.11, 0.22]])
+"""Of reversal film, beyond what its masking has. A guess: one matrix for all, which was fitted to keep the hues of a
+colour chart on the bundled films (`benchmarks/film_colour.py`)."""
 CONTRAST = 0.8
 """How much of the contrast curve of the paper cited in `scene_light` a camera's pictures are taken to have."""
 _FILTERS = {  # nm where a long-pass filter reaches a half, or the band that a green or blue one lets through
@@ -101,6 +104,15 @@ def exposure_matrix(spectra: Spectra, space: RGBSpace, darkroom: Darkroom) -> np
     return matrix @ between(space, SRGB)
 
 
+def _between(stock: FilmStock, darkroom: Darkroom) -> np.ndarray:
+    """Give what each layer's log exposure (column) does to each layer (row) beyond its own, (3, 3)."""
+    if stock.black_and_white:
+        return np.zeros((3, 3))
+    if stock.kind == "reversal":
+        return darkroom.interlayer / Darkroom.interlayer * REVERSAL_INTERLAYER
+    return darkroom.interlayer * (np.eye(3) - 1 / 3)
+
+
 class Negative:
     """A film's response: densities of its channels by the exposure of its layers.
 
@@ -127,8 +139,7 @@ class Negative:
         self.log_exposure = stock.log_exposure
         self.amounts = self.spectra.amounts(stock.curves)  # (N, 3) of the grey scale
         self.density = self.amounts @ self.spectra.sides.T  # (N, 3) of the grey scale
-        couplers = stock.kind == "negative" and not self.spectra.silver
-        self.interlayer = darkroom.interlayer if couplers else 0.0
+        self.between = _between(stock, darkroom)
         self.grey_log_exposure = math.log10(12.5 / stock.iso)  # lux s at the film's speed
         share = ((self.density - self.density.min(0)) / np.ptp(self.density, 0)).mean(1)
         rising = np.maximum.accumulate(share if share[-1] > share[0] else 1 - share)
@@ -138,15 +149,17 @@ class Negative:
     def log_exposures(self, light: np.ndarray) -> np.ndarray:
         """Turn the layers' light (mid grey 0.18) into log exposures, interlayer effects included.
 
-        Interlayer effects are taken for their result on colours: h_c + s (h_c - mean of h), which leaves greys alone.
-        In the brackets, h is held within what the film responds to: a layer that develops nothing holds nothing back.
+        Interlayer effects are taken for their result on colours: h + B h, the rows of B adding up to 0, which leaves
+        greys alone. In B h, h is held within what the film responds to: a layer that develops nothing holds nothing
+        back. For negatives, B h is s (h_c - mean of h), s being ``Darkroom.interlayer``; for reversal film it is
+        `REVERSAL_INTERLAYER` in proportion to that.
 
         Shape: (..., 3) -> the same
         Reference: Hanson & Horton 1952, 'Subtractive Color Reproduction: Interimage Effects', JOSA 42, 663
         """
         stops = np.log2(np.maximum(light, DARKEST) / GREY) + self.darkroom.exposure
         held = stops.clip(*self.useful)
-        stops = stops + self.interlayer * (held - held.mean(-1, keepdims=True))
+        stops = stops + held @ self.between.T
         return self.grey_log_exposure + stops * math.log10(2)
 
     def densities(self, log_exposure: np.ndarray) -> np.ndarray:
@@ -169,6 +182,12 @@ class Negative:
             table[:, k] = (1 - masking) * at(self.amounts, k)[:, None] * self.spectra.sides[:, k]
             table[:, k, k] += masking * at(self.density, k)
         return table
+
+    @property
+    def grey(self) -> np.ndarray:
+        """The densities of the grey that is to be mid grey in the print or scan, (3,)."""
+        exposed = self.darkroom.exposure if self.darkroom.aim == "exposure" else 0.0
+        return self.grey_scale(np.array([exposed]))[0]
 
     def grey_scale(self, stops: np.ndarray) -> np.ndarray:
         """Give the densities of greys so many stops above the mid grey of a well exposed film, (N, 3)."""

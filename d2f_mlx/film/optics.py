@@ -379,6 +379,8 @@ def _fitted(
         worst = error[held].max()
         if worst < best[0]:
             best = worst, (solution[0], solution[1 : _RANK + 1], taps, solution[_RANK + 1 :])
+        if error.max() == 0:
+            break
         weight = weight * (error + 0.02 * error.max())  # towards the least worst error
         weight = weight / weight.mean()
     return best[1]

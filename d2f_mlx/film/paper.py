@@ -109,7 +109,7 @@ class PrintStock:
 
         Raises: ValueError that names similar ones, or the file and what is wrong with it.
         """
-        path = find(name, prints(), "PrintStock.load expects a bundled print stock")
+        path = find(name, prints(), "PrintStock.load expects a bundled print stock", "d2f stocks --prints lists them")
         try:
             return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

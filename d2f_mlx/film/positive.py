@@ -127,7 +127,7 @@ class Print:
     """
 
     def __init__(self, film: Negative, paper: PrintStock, darkroom: Darkroom, space: RGBSpace) -> None:
-        self._film, self._darkroom = film, darkroom
+        self._film = film
         self._from_density = np.linalg.inv(film.spectra.sides)
         self._through = illuminant(_PRINTER_KELVIN)[:, None] * 10.0**paper.spectra.sensitivity
         self._log_exposure = paper.log_exposure
@@ -136,8 +136,9 @@ class Print:
         self._lights = np.zeros(3)
         self._lights = self._aimed()
         scale = self._exposures(film.grey_scale(_STOPS))
-        plain = self._developed(scale)
-        self._balance = _Balance(scale, darkroom.neutral * (self._viewed.balance(plain) - plain))
+        self._longer = darkroom.print_exposure * math.log10(2)
+        plain = self._developed(scale + self._longer)
+        self._balance = _Balance(scale + self._longer, darkroom.neutral * (self._viewed.balance(plain) - plain))
         colours = not (film.spectra.silver or paper.spectra.silver)
         self._between = darkroom.interlayer / Darkroom.interlayer * PRINT_INTERLAYER * colours
         self._scale = scale
@@ -170,7 +171,7 @@ class Print:
 
     def _aimed(self) -> np.ndarray:
         """Find the printer lights that print mid grey as neutral mid grey."""
-        grey = self._exposures(self._film.grey_scale(np.zeros(1)))[0]
+        grey = self._exposures(self._film.grey[None])[0]
         aim = GREY + (1 - GREY) * self._viewed.black  # which is taken for 0
         start = np.argmin(np.abs(self._viewed.light(self._dyes) - aim).sum(1))
         wanted = self._viewed.balance(self._dyes[[start]])[0]
@@ -182,7 +183,7 @@ class Print:
 
     def __call__(self, density: np.ndarray) -> np.ndarray:
         """Give the colours of densities, (..., 3)."""
-        h = self._purified(self._exposures(density)) + self._darkroom.print_exposure * math.log10(2)
+        h = self._purified(self._exposures(density)) + self._longer
         return self._viewed(self._developed(h) + self._balance(h))
 
 
@@ -198,7 +199,7 @@ class Scan:
         self._scanner = replace(scanner, contrast=_RENDERING * scanner.contrast)
         scale = film.density
         self._scale, self._mean = scale, scale.mean(1)
-        grey = film.grey_scale(np.zeros(1))[0]
+        grey = film.grey
         self._grey = float(np.mean([np.interp(grey[c], *_rising(scale[:, c], self._mean)) for c in range(3)]))
         self._darker = darkroom.print_exposure * math.log10(2) / self._scanner.contrast
 

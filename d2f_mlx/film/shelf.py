@@ -12,7 +12,7 @@ import numpy as np
 from ..images import replacing
 
 
-def find(name: str | Path, known: dict[str, Path], expects: str) -> Path:
+def find(name: str | Path, known: dict[str, Path], expects: str, lister: str = "d2f stocks lists them") -> Path:
     """Find the file of a name, or take it for a file's.
 
     Raises: ValueError that begins with ``expects`` and ends with similar names.
@@ -25,7 +25,7 @@ def find(name: str | Path, known: dict[str, Path], expects: str) -> Path:
             return path
     near = sorted((other for other in known if slug and slug in other), key=len)
     near += [other for other in difflib.get_close_matches(slug, known, n=4, cutoff=0.5) if other not in near]
-    hint = f"did you mean {', '.join(near[:6])}?" if near else "d2f stocks lists them"
+    hint = f"did you mean {', '.join(near[:6])}?" if near else lister
     raise ValueError(f"{expects} or a .json file, got {str(name)!r}: {hint}")
 
 

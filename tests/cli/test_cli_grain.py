@@ -102,7 +102,8 @@ def test_help_says_what_the_defaults_are(capsys):
     text = shown_help(capsys, "grain")
     assert "Give photographs a film stock's grain; tones and colours stay their own." in text
     assert "model's grains. (default: gaussian)" in text
-    assert "gets grain alone. (default: photo)" in text
+    assert "--colour" not in text
+    assert "--lut" not in text
     assert "becomes mid grey, 18 % of white." in text
     assert "(default: )" not in text
     text = shown_help(capsys, "develop")
@@ -110,3 +111,11 @@ def test_help_says_what_the_defaults_are(capsys):
     assert "model's grains. (default: gaussian)" in text
     assert "gets grain alone. (default: film)" in text
     assert f"(default: {Scanner().crosstalk})" in text.rpartition("--crosstalk CROSSTALK")[2]
+
+
+def test_an_abbreviation_is_no_flag(tmp_path, capsys):
+    """--exposure would be --exposure-index, which is another thing."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["grain", "photo.png", "-o", str(tmp_path / "film.png"), "--exposure", "1"])
+    assert stopped.value.code == 2
+    assert "unrecognized arguments: --exposure 1" in capsys.readouterr().err

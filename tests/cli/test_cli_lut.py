@@ -160,7 +160,7 @@ ZEROS = "0 0 0\n" * 8
         (b"Dear reader\n", [], "look.cube: no LUT_3D_SIZE before its rows"),
         (f"LUT_3D_SIZE 3\n{ZEROS}".encode(), [], "look.cube: LUT_3D_SIZE 3 needs 27 rows, got 8"),
         (f"LUT_3D_SIZE 2\nnan{ZEROS[1:]}".encode(), [], "look.cube: Lut3D expects a finite table, got 1 NaN"),
-        (f"LUT_3D_SIZE 2\n{ZEROS}".encode(), ["--exposure", "1"], "expects a lut or a darkroom, got both"),
+        (f"LUT_3D_SIZE 2\n{ZEROS}".encode(), ["--exposure", "1"], "a lut takes the place of the film's colours"),
         (f"LUT_3D_SIZE 2\n{ZEROS}".encode(), ["--colour", "photo"], "expects colour='film' for a lut"),
     ],
 )

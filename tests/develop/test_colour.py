@@ -458,7 +458,7 @@ def test_a_table_that_cannot_be_read_is_told_before_a_photo_is(tmp_path, content
 
 def test_a_table_goes_with_neither_a_darkroom_nor_the_photos_colours(tmp_path):
     Lut3D(warm(2)).save(tmp_path / "warm.cube")
-    with pytest.raises(ValueError, match="expects a lut or a darkroom, got both"):
+    with pytest.raises(ValueError, match="a lut takes the place of the film's colours: it takes no print, exposure"):
         develop(plain(0.0, 16), lut=tmp_path / "warm.cube", darkroom=Darkroom(exposure=1))
     with pytest.raises(ValueError, match="expects colour='film' for a lut, got colour='photo'"):
         develop(plain(0.0, 16), lut=tmp_path / "warm.cube", colour="photo")
@@ -475,7 +475,7 @@ def test_what_cannot_be_developed_is_told_before_any_work(tmp_path):
         develop(plain(0.0, 16), stock=VELVIA, darkroom=Darkroom(print="kodak-2383"))
     with pytest.raises(ValueError, match=r"a bundled stock .*got 'kodak-portra': did you mean kodak-portra-160"):
         develop(plain(0.0, 16), stock="kodak-portra", darkroom=Darkroom())
-    with pytest.raises(ValueError, match="expects colour='film' for a darkroom, got colour='photo'"):
+    with pytest.raises(ValueError, match="with colour='photo' nothing is exposed or printed"):
         develop(plain(0.0, 16), stock=K500T, colour="photo", darkroom=Darkroom(exposure=1))
     with pytest.raises(ValueError, match="colour to be one of film, photo, got 'none'"):
         develop(plain(0.0, 16), stock=K500T, colour="none")

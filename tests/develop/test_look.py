@@ -71,7 +71,8 @@ def test_the_negative_and_then_the_print_are_the_whole(name, printed):
     negative, last = (film_look(name, darkroom=darkroom, part=part, points=65) for part in ("negative", "print"))
     density, expected = exact(name, darkroom, values)
     found = looked_up(negative, values)
-    np.testing.assert_allclose(found * FULL_DENSITY, density, atol=0.02)
+    off = 0.04 if FilmStock.load(name).kind == "reversal" else 0.02  # a slide's range is twice a negative's
+    np.testing.assert_allclose(found * FULL_DENSITY, density, atol=off)
     off = np.abs(looked_up(last, found) - expected) / LEVEL
     assert off.mean() < MEAN
     assert off.max() < WORST

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from d2f_mlx.color import ADOBE_RGB, DISPLAY_P3, PROPHOTO, SPACES, SRGB, between
 from d2f_mlx.film import Darkroom, FilmStock, Negative, exposure_matrix, scene_light, stocks
-from d2f_mlx.film.expose import CONTRAST, DARKEST, GREY, filter_transmittance
+from d2f_mlx.film.expose import CONTRAST, DARKEST, GREY, REVERSAL_INTERLAYER, filter_transmittance
 from d2f_mlx.film.spectra import WAVELENGTH, measured, observer
 
 import colour
@@ -256,11 +256,29 @@ def test_a_layer_that_develops_nothing_holds_nothing_back():
         assert others == pytest.approx([0.5 * -end / 3] * 3, abs=0.02)
 
 
-@pytest.mark.parametrize("name", ["fuji-velvia-50", TRI_X])
-def test_reversal_film_and_silver_have_no_interlayer_setting(name):
-    film, light = FilmStock.load(name), np.array([[0.4, 0.1, 0.05]])
+def test_silver_has_no_interlayer_effects():
+    film, light = FilmStock.load(TRI_X), np.array([[0.4, 0.1, 0.05]])
     found = Negative(film, linear(interlayer=1.0)).log_exposures(light)
     np.testing.assert_array_equal(found, Negative(film, linear(interlayer=0.0)).log_exposures(light))
+
+
+def test_reversal_film_has_a_matrix_in_proportion_to_the_setting():
+    """Within what the film responds to, stops change by the matrix times stops; greys stay."""
+    film, light = FilmStock.load("fuji-velvia-50"), np.array([[0.4, 0.1, 0.05], [0.18, 0.18, 0.18], [0.5, 0.5, 0.5]])
+    stops = np.log2(light / 0.18)
+    plain, half, full = (
+        Negative(film, linear(interlayer=s * Darkroom.interlayer)).log_exposures(light) for s in (0.0, 0.5, 1.0)
+    )
+    np.testing.assert_allclose(full - plain, np.log10(2) * stops @ REVERSAL_INTERLAYER.T, atol=1e-9)
+    np.testing.assert_allclose(half - plain, (full - plain) / 2, atol=1e-9)
+    np.testing.assert_allclose(full[1:], plain[1:], atol=1e-9)
+
+
+def test_a_lab_that_corrects_aims_at_the_grey_that_was_exposed():
+    film = FilmStock.load(KODAK)
+    over = Negative(film, linear(exposure=2.0, aim="exposure"))
+    np.testing.assert_allclose(over.grey, over.grey_scale(np.array([2.0]))[0])
+    np.testing.assert_allclose(Negative(film, linear(exposure=2.0)).grey, over.grey_scale(np.zeros(1))[0])
 
 
 @pytest.mark.parametrize("masking", [0.0, 0.25, 1.0])

@@ -5,6 +5,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from d2f_mlx.film import FilmStock
 from d2f_mlx.film.optics import BASE_MM, INDEX, STRENGTH, Cells, halation_spread, halation_terms, optics, response_at
 
 import mlx.core as mx
@@ -302,3 +303,12 @@ def test_a_tile_without_a_right_pixel_is_refused(shape):
     assert made.reach == 40
     with pytest.raises(ValueError, match=r"\(H, W, 3\) with sides above 80, got"):
         made(mx.zeros(shape), (0, 0))
+
+
+def test_a_response_that_is_met_exactly_ends_the_fit():
+    """At pixels so coarse that the sheet says 1 all the way, nothing is left to weight."""
+    spectra = FilmStock.load("kodak-exr-100t").spectra
+    mtf = [(spectra.frequency[1:], spectra.mtf[1:, c]) for c in range(3)]
+    found = optics(mtf, 36000 / 64)
+    even = mx.full((400, 400, 3), 0.18)
+    assert np.allclose(np.array(found(even, (0, 0)))[200, 200], 0.18, atol=1e-5)

@@ -445,3 +445,20 @@ def test_a_print_stock_from_a_file_prints(films, tmp_path):
     found = positive(films[K500T], Darkroom(print=str(tmp_path / "mine.json")), Scanner(), SRGB)(grey)
     np.testing.assert_array_equal(found, positive(films[K500T], Darkroom(), Scanner(), SRGB)(grey))
     assert isinstance(positive(films[K500T], Darkroom(), Scanner(), SRGB), Print)
+
+
+@pytest.mark.parametrize("stops", [-1.0, 1.0])
+def test_a_lighter_or_darker_print_is_balanced_too(films, stops):
+    for name in (K500T, PORTRA):
+        assert cast(chain(films[name], GREYS, print_exposure=stops)).max() < 1
+        shown = lab(chain(films[name], np.full((1, 3), GREY), print_exposure=stops))[0, 0]
+        assert (shown < 45) if stops > 0 else (shown > 54)
+
+
+@pytest.mark.parametrize("printed", ["", SCAN])
+def test_a_lab_prints_an_overexposed_negative_back(films, printed):
+    grey = np.full((1, 3), GREY)
+    for stops in (-1.0, 2.0):
+        corrected = lab(chain(films[PORTRA], grey, print=printed, exposure=stops, aim="exposure"))[0, 0]
+        assert corrected == pytest.approx(49.5, abs=0.5)
+        assert abs(lab(chain(films[PORTRA], grey, print=printed, exposure=stops))[0, 0] - 49.5) > 10
