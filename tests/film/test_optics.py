@@ -6,7 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from d2f_mlx.film import FilmStock
-from d2f_mlx.film.optics import BASE_MM, INDEX, STRENGTH, Cells, halation_spread, halation_terms, optics, response_at
+from d2f_mlx.film.optics import STRENGTH, Cells, optics
+from d2f_mlx.film.spread import BASE_MM, INDEX, halation_spread, halation_terms, response_at
 
 import mlx.core as mx
 import numpy as np
