@@ -54,6 +54,7 @@ from typing import Any
 
 from d2f_mlx.film import FilmStock, PrintStock
 from d2f_mlx.film.spectra import WAVELENGTH, Spectra
+from d2f_mlx.film.stock import radial_power
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -299,9 +300,7 @@ def spectrum_of(radius_um: np.ndarray, frequency: np.ndarray) -> np.ndarray:
         disc = np.where(x > 0, 2 * j1(x) / np.where(x > 0, x, 1), 1)
         columns.append((disc**2 * radius**4 * weights).sum(1))
     w = np.stack(columns, 1)
-    low, high = frequency[:-1, None], frequency[1:, None]
-    power = 2 * np.pi * ((high - low) / 6 * (low * (2 * w[:-1] + w[1:]) + high * (w[:-1] + 2 * w[1:]))).sum(0)
-    return w / power
+    return w / radial_power(frequency, w)
 
 
 def on_grid(curve: dict[str, float]) -> np.ndarray:

@@ -20,7 +20,7 @@ from .pairs import fit_pairs
 from .palette import FEWEST, fit_palette
 from .samples import Source, colours_of
 from .scan import pitch_of, scanned_grain
-from .stock import FilmStock
+from .stock import FilmStock, radial_power
 
 FEWEST_BLOCKS = 200
 """Flat blocks that a fit asks for in all."""
@@ -315,7 +315,7 @@ def _stock(
         granularity=density_sigma(_CENTRES[:, None], sigma / 255)[::-1],
         aperture_um=0.0,
         frequency=frequency,
-        spectrum=modes / _power(frequency, modes),
+        spectrum=modes / radial_power(frequency, modes),
         mixing=mixing,
         tail=tail,
         pitch_um=found.pitch_um,
@@ -349,13 +349,6 @@ def _one_mode(_: np.ndarray, spectrum: np.ndarray, __: np.ndarray) -> tuple[np.n
 
 
 _MEASURED = ("granularity", "spectrum", "correlation")
-
-
-def _power(frequency: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
-    """Integrate 2 pi W f df for W that is linear between the points."""
-    low, high = frequency[:-1, None], frequency[1:, None]
-    first, last = spectrum[:-1], spectrum[1:]
-    return 2 * np.pi * ((high - low) / 6 * (low * (2 * first + last) + high * (first + 2 * last))).sum(0)
 
 
 def _measured(stock: FilmStock, shares: np.ndarray, rule: FlatBlocks, dtype: np.dtype) -> GrainMeasurement:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from .shelf import find, plain, save
+from .shelf import check, find, listed, load, plain, save
 from .spectra import Spectra
 
 BUNDLED = Path(__file__).parent / "prints"
@@ -20,7 +19,7 @@ _VIEWING = {"film": 5500.0, "paper": 5000.0}
 
 def prints() -> dict[str, Path]:
     """Return the names and files of the bundled print stocks, without reading them."""
-    return {path.stem: path for path in sorted(BUNDLED.glob("*.json"), key=lambda path: path.stem)}
+    return listed(BUNDLED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +55,14 @@ class PrintStock:
     report: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check(bool(self.name and self.title), "a name and a title", (self.name, self.title))
-        _check(self.kind in ("film", "paper"), "kind to be film or paper", self.kind)
+        check(self, bool(self.name and self.title), "a name and a title", (self.name, self.title))
+        check(self, self.kind in ("film", "paper"), "kind to be film or paper", self.kind)
         points = np.size(self.log_exposure)
         for name, shape in (("log_exposure", (points,)), ("curves", (points, 3))):
             array = np.array(getattr(self, name), np.float64)
-            _check(array.shape == shape and bool(np.isfinite(array).all()), f"finite {name} of {shape}", array.shape)
+            check(
+                self, array.shape == shape and bool(np.isfinite(array).all()), f"finite {name} of {shape}", array.shape
+            )
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         rising = (
@@ -69,9 +70,11 @@ class PrintStock:
             and bool((np.diff(self.log_exposure) > 0).all())
             and bool((np.diff(self.curves, axis=0) >= 0).all())
         )
-        _check(rising, "log_exposure and curves to rise", self.log_exposure)
-        _check(sorted(self.sources) == ["curves"], "sources of curves", sorted(self.sources))
-        _check(self.black_and_white == self.spectra.silver, "silver for black and white, and only there", self.name)
+        check(self, rising, "log_exposure and curves to rise", self.log_exposure)
+        check(self, sorted(self.sources) == ["curves"], "sources of curves", sorted(self.sources))
+        check(
+            self, self.black_and_white == self.spectra.silver, "silver for black and white, and only there", self.name
+        )
 
     @property
     def base(self) -> np.ndarray:
@@ -110,12 +113,4 @@ class PrintStock:
         Raises: ValueError that names similar ones, or the file and what is wrong with it.
         """
         path = find(name, prints(), "PrintStock.load expects a bundled print stock", "d2f stocks --prints lists them")
-        try:
-            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: cannot be read as a print stock ({error})") from None
-
-
-def _check(holds: bool, expected: str, got: object) -> None:
-    if not holds:
-        raise ValueError(f"PrintStock expects {expected}, got {got}")
+        return load(path, cls.from_dict, _FORMAT)

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from .shelf import plain
+from .shelf import check, freeze, plain
 
 WAVELENGTH = np.arange(380, 781, 5.0)
 """Where every spectrum in the package is given, in nm. Shape (81,)"""
@@ -135,21 +135,16 @@ class Spectra:
             "frequency": (points,),
             "mtf": (points, 3),
         }
-        for name, shape in shapes.items():
-            array = np.array(getattr(self, name), np.float64)
-            _check(array.shape == shape, f"{name} of shape {shape}", array.shape)
-            _check(bool(np.isfinite(array).all()), f"{name} to be finite", array[~np.isfinite(array)][:1])
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
-        _check(self.measure in get_args(Densitometry), "status_m, status_a or visual", self.measure)
+        freeze(self, shapes)
+        check(self, self.measure in get_args(Densitometry), "status_m, status_a or visual", self.measure)
         thirds = not self.silver or bool(np.allclose(self.dyes, 1 / 3, atol=1e-3))
-        _check(thirds, "dyes that differ, or silver, a third each", self.dyes[0])
-        _check(1000 <= self.kelvin <= 25000, "kelvin from 1000 to 25000", self.kelvin)
+        check(self, thirds, "dyes that differ, or silver, a third each", self.dyes[0])
+        check(self, 1000 <= self.kelvin <= 25000, "kelvin from 1000 to 25000", self.kelvin)
         for name in ("masking", "halation"):
-            _check(0 <= getattr(self, name) <= 1, f"{name} in [0, 1]", getattr(self, name))
+            check(self, 0 <= getattr(self, name) <= 1, f"{name} in [0, 1]", getattr(self, name))
         rising = points > 1 and self.frequency[0] == 0 and bool((np.diff(self.frequency) > 0).all())
-        _check(rising, "frequency to rise from 0", self.frequency)
-        _check(sorted(self.sources) == sorted(SOURCES), f"sources of {', '.join(SOURCES)}", sorted(self.sources))
+        check(self, rising, "frequency to rise from 0", self.frequency)
+        check(self, sorted(self.sources) == sorted(SOURCES), f"sources of {', '.join(SOURCES)}", sorted(self.sources))
 
     @property
     def silver(self) -> bool:
@@ -191,8 +186,3 @@ class Spectra:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
         return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
-
-
-def _check(holds: bool, expected: str, got: object) -> None:
-    if not holds:
-        raise ValueError(f"Spectra expects {expected}, got {got}")

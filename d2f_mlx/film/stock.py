@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..grain import HalideStatistics
-from .shelf import find, plain, save
+from .shelf import check, find, freeze, listed, load, plain, save
 from .spectra import Spectra
 
 BUNDLED = Path(__file__).parent / "stocks"
@@ -27,7 +26,17 @@ _POWER_TOLERANCE = 1e-2
 
 def stocks() -> dict[str, Path]:
     """Return the names and files of the bundled stocks, without reading them."""
-    return {path.stem: path for path in sorted(BUNDLED.glob("*.json"), key=lambda path: path.stem)}
+    return listed(BUNDLED)
+
+
+def radial_power(frequency: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
+    """Integrate 2 pi W f df, exactly for radial spectra that are linear between the points.
+
+    Shape: (F,), (F, C) -> (C,)
+    """
+    low, high = frequency[:-1, None], frequency[1:, None]
+    first, last = spectrum[:-1], spectrum[1:]
+    return 2 * np.pi * ((high - low) / 6 * (low * (2 * first + last) + high * (first + 2 * last))).sum(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,43 +107,48 @@ class FilmStock:
 
     def __post_init__(self) -> None:
         for name in ("name", "title"):
-            _check(bool(getattr(self, name)), f"a {name}", getattr(self, name))
-        _check(self.kind in get_args(Kind), f"kind to be one of {get_args(Kind)}", self.kind)
+            check(self, bool(getattr(self, name)), f"a {name}", getattr(self, name))
+        check(self, self.kind in get_args(Kind), f"kind to be one of {get_args(Kind)}", self.kind)
         for name in ("year", "iso"):
             value = getattr(self, name)
-            _check(value is None or (isinstance(value, int) and value > 0), f"{name} to be positive or None", value)
+            check(
+                self, value is None or (isinstance(value, int) and value > 0), f"{name} to be positive or None", value
+            )
         for name in ("aperture_um", "pitch_um"):
             value = getattr(self, name)
-            _check(bool(np.isfinite(value)) and value >= 0, f"{name} of 0 or more", value)
-        _check(self.aperture_um + self.pitch_um > 0, "aperture_um or pitch_um above 0", 0)
+            check(self, bool(np.isfinite(value)) and value >= 0, f"{name} of 0 or more", value)
+        check(self, self.aperture_um + self.pitch_um > 0, "aperture_um or pitch_um above 0", 0)
         self._freeze()
-        _check(
+        check(
+            self,
             bool((self.curves >= self.base - _NORM_TOLERANCE).all()),
             "base to be the least density of each curve",
             self.base,
         )
-        _check(bool((self.granularity > 0).all()), "granularity above 0", self.granularity.min())
-        _check(self.grain_density[0] >= 0, "grain_density of 0 or more", self.grain_density[0])
-        _check(self.frequency[0] == 0, "frequency to begin with 0", self.frequency[0])
-        _check(bool((self.spectrum >= 0).all()), "spectrum of 0 or more", self.spectrum.min())
-        power = self._power()
-        _check(bool(np.allclose(power, 1, atol=_POWER_TOLERANCE)), "spectrum with a power of 1", power)
+        check(self, bool((self.granularity > 0).all()), "granularity above 0", self.granularity.min())
+        check(self, self.grain_density[0] >= 0, "grain_density of 0 or more", self.grain_density[0])
+        check(self, self.frequency[0] == 0, "frequency to begin with 0", self.frequency[0])
+        check(self, bool((self.spectrum >= 0).all()), "spectrum of 0 or more", self.spectrum.min())
+        power = radial_power(self.frequency, self.spectrum)
+        check(self, bool(np.allclose(power, 1, atol=_POWER_TOLERANCE)), "spectrum with a power of 1", power)
         norms = np.linalg.norm(self.mixing, axis=1)
-        _check(bool(np.allclose(norms, 1, atol=_NORM_TOLERANCE)), "mixing with rows of norm 1", norms)
+        check(self, bool(np.allclose(norms, 1, atol=_NORM_TOLERANCE)), "mixing with rows of norm 1", norms)
         for name in ("radius_um", "radius_sigma_um"):
             value = getattr(self, name)
             least = 0 if name == "radius_sigma_um" else np.finfo(float).tiny
-            _check(value is None or bool((value >= least).all()), f"{name} above 0", value)
+            check(self, value is None or bool((value >= least).all()), f"{name} above 0", value)
         if self.palette is not None:
             palette = np.array(self.palette, np.float64)
             cube = palette.ndim == 4 and palette.shape == (*[len(palette)] * 3, 3) and len(palette) > 1
-            _check(cube and bool(np.isfinite(palette).all()), "a finite palette of shape (N, N, N, 3)", palette.shape)
+            check(
+                self, cube and bool(np.isfinite(palette).all()), "a finite palette of shape (N, N, N, 3)", palette.shape
+            )
             palette.flags.writeable = False
             object.__setattr__(self, "palette", palette)
-        _check(sorted(self.sources) == sorted(SOURCES), f"sources of {', '.join(SOURCES)}", sorted(self.sources))
+        check(self, sorted(self.sources) == sorted(SOURCES), f"sources of {', '.join(SOURCES)}", sorted(self.sources))
         for name, source in self.sources.items():
             known = source.split(":")[0].split(" ")[0] in _ORIGINS
-            _check(known, f"the source of {name} to begin with one of {', '.join(_ORIGINS)}", source)
+            check(self, known, f"the source of {name} to begin with one of {', '.join(_ORIGINS)}", source)
 
     def _freeze(self) -> None:
         """Copy the arrays as read-only float64 and check their shapes, that they are finite, and the axes rise."""
@@ -152,23 +166,13 @@ class FilmStock:
             "radius_um": (3,),
             "radius_sigma_um": (3,),
         }
-        for name, shape in shapes.items():
-            if getattr(self, name) is None and name.startswith("radius"):
-                continue
-            array = np.array(getattr(self, name), np.float64)
-            _check(array.shape == shape, f"{name} of shape {shape}", array.shape)
-            _check(bool(np.isfinite(array).all()), f"{name} to be finite", array[~np.isfinite(array)][:1])
-            if name in _AXES:
-                _check(len(array) > 1 and bool((np.diff(array) > 0).all()), f"{name} to rise", array)
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
-
-    def _power(self) -> np.ndarray:
-        """Integrate 2 pi W f df exactly for W that is linear between the points."""
-        low, high = self.frequency[:-1, None], self.frequency[1:, None]
-        first, last = self.spectrum[:-1], self.spectrum[1:]
-        parts = (high - low) / 6 * (low * (2 * first + last) + high * (first + 2 * last))
-        return 2 * np.pi * parts.sum(0)
+        for name in ("radius_um", "radius_sigma_um"):  # which may be unknown
+            if getattr(self, name) is None:
+                del shapes[name]
+        freeze(self, shapes)
+        for name in _AXES:
+            axis = getattr(self, name)
+            check(self, len(axis) > 1 and bool((np.diff(axis) > 0).all()), f"{name} to rise", axis)
 
     @property
     def correlation(self) -> np.ndarray:
@@ -229,15 +233,7 @@ class FilmStock:
         Raises: ValueError that names similar stocks, or the file and what is wrong with it.
         """
         path = find(name, stocks(), "FilmStock.load expects a bundled stock")
-        try:
-            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: cannot be read as a film stock ({error})") from None
+        return load(path, cls.from_dict, _FORMAT)
 
 
 _AXES = ("log_exposure", "grain_density", "frequency")
-
-
-def _check(holds: bool, expected: str, got: object) -> None:
-    if not holds:
-        raise ValueError(f"FilmStock expects {expected}, got {got}")
