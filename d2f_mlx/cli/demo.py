@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .. import images
-from ..develop import DevelopConfig, Developer
+from ..develop import DevelopConfig
 from ..film import Darkroom, Scanner
-from .flags import add_flags, from_flags
+from .develop import developer_from
+from .flags import add_flags
 
 PHOTOS = ("astronaut", "coffee", "chelsea")
 _CROP = 256
@@ -36,12 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError:
         raise ValueError("demo needs a photograph from scikit-image: pip install 'd2f_mlx[demo]'") from None
     photo = getattr(data, arguments.photo)()
-    developer = Developer(
-        from_flags(arguments, DevelopConfig),
-        darkroom=from_flags(arguments, Darkroom),
-        scanner=from_flags(arguments, Scanner),
-    )
-    images.write(arguments.out, sheet(photo, developer(photo, key=arguments.seed)))
+    film = developer_from(arguments)(photo, key=arguments.seed)
+    images.write(arguments.out, sheet(photo, film))
     print(f"{arguments.out}: before, after, and a 100 % crop of each")
     return 0
 

@@ -66,11 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Develop every photo; go on past those that fail, and return 1 if any did."""
     if not arguments.out:
         raise ValueError("develop expects the name of an output, got an empty one")
-    developer = Developer(
-        from_flags(arguments, DevelopConfig),
-        darkroom=from_flags(arguments, Darkroom),
-        scanner=from_flags(arguments, Scanner),
-    )
+    developer = developer_from(arguments)
     jobs, failures = plan(arguments.photos, Path(arguments.out))
     if arguments.bits == 16 and any(out.suffix.lower() in _EIGHT_BITS for _, out in jobs):
         raise ValueError(f"--bits 16 is for PNG and TIFF; {' '.join(_EIGHT_BITS)} hold 8")
@@ -90,6 +86,15 @@ def run(arguments: argparse.Namespace) -> int:
             failures.append(str(error) or f"{photo}: out of memory")
             tqdm.write(f"d2f: {failures[-1]}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def developer_from(arguments: argparse.Namespace) -> Developer:
+    """Set a developer up as flags ask."""
+    return Developer(
+        from_flags(arguments, DevelopConfig),
+        darkroom=from_flags(arguments, Darkroom),
+        scanner=from_flags(arguments, Scanner),
+    )
 
 
 def _develop(developer: Developer, photo: Path, out: Path, arguments: argparse.Namespace) -> None:

@@ -98,8 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(describe(stock))
     if arguments.plot is not None and stock.palette is None:
         print(f"d2f: {arguments.plot}: not drawn, there is no look", file=sys.stderr)
-    elif arguments.plot is not None:
-        assert stock.palette is not None
+    if arguments.plot is not None and stock.palette is not None:
         palette = Palette(stock.palette, stock.report["look"])
         scans = list(islice(_decoded(paths), 4))
         before = [photo for photo, _ in pairs] or photos

@@ -12,8 +12,18 @@ import numpy as np
 
 from ..backend import looked_up
 from ..color import SRGB, Lut3D, RGBSpace, between
-from ..film import Darkroom, FilmStock, Negative, Optics, Scanner, exposure_matrix, optics, pitch_of, positive
-from ..film import scene_light as scene_light_of
+from ..film import (
+    Darkroom,
+    FilmStock,
+    Negative,
+    Optics,
+    Scanner,
+    exposure_matrix,
+    optics,
+    pitch_of,
+    positive,
+    scene_light,
+)
 from ..film.expose import DARKEST, GREY
 from .config import DevelopConfig
 
@@ -96,12 +106,11 @@ class FilmColour:
         out_space: RGBSpace,
     ) -> None:
         film = Negative(stock, darkroom)
-        assert stock.spectra is not None  # or Negative would have refused it
-        self._stock, self._config, self._darkroom = stock, config, darkroom
+        self._spectra, self._config, self._darkroom = film.spectra, config, darkroom
         low, high = film.density.min(0) - _MARGIN, film.density.max(0) + _MARGIN
         self._to_picture = Lut3D.bake(positive(stock, darkroom, scanner, out_space), POINTS, low, high)
-        light = scene_light_of(np.linspace(0, 1, _SHADES), space, darkroom)
-        matrix = exposure_matrix(stock.spectra, space, darkroom)
+        light = scene_light(np.linspace(0, 1, _SHADES), space, darkroom)
+        matrix = exposure_matrix(film.spectra, space, darkroom)
         axis = np.linspace(film.log_exposure[0], film.log_exposure[-1], _EXPOSURES)
         curves = film.table(axis).transpose(2, 1, 0)  # (channel, layer, N)
         if not (curves * (1 - np.eye(3))[..., None]).any():  # each channel depends on its own layer
@@ -120,8 +129,7 @@ class FilmColour:
         self._optics = lru_cache(maxsize=4)(self._optics_for)
 
     def _optics_for(self, long_side: int) -> Optics | None:
-        spectra = self._stock.spectra
-        assert spectra is not None
+        spectra = self._spectra
         mtf = [(spectra.frequency[1:], spectra.mtf[1:, c]) for c in range(3)]
         spread = self._darkroom.mtf == "film" and bool((spectra.mtf != 1).any())
         halation = {"film": spectra.halation, "off": 0.0, "no-backing": max(_BACKING, spectra.halation)}
@@ -168,8 +176,7 @@ def _developed(exposure: mx.array, curves: mx.array, place: mx.array) -> mx.arra
     stops = mx.log2(mx.maximum(exposure, DARKEST) * (1 / GREY))
     held = mx.clip(stops, place[2], place[3])
     r, g, b = held[..., 0], held[..., 1], held[..., 2]
-    between = place[4:]
-    stops = stops + mx.stack([r * between[k] + g * between[k + 1] + b * between[k + 2] for k in (0, 3, 6)], -1)
+    stops = stops + mx.stack([r * place[k] + g * place[k + 1] + b * place[k + 2] for k in (4, 7, 10)], -1)
     at = mx.clip(stops * place[0] + place[1], 0, _EXPOSURES - 1.001)
     below = at.astype(mx.int32)
     share = at - below

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .. import images
-from ..color import SRGB, convert, managed
 from ..film import SCAN, Darkroom, FilmStock, PrintStock, Scanner, print_for, stocks
-from ..images.pixels import to_float, with_bits
+from ..film.samples import srgb_pixels
+from ..images.pixels import with_bits
 from .config import DevelopConfig
 from .developer import Developer
 
@@ -83,13 +83,7 @@ def _room_for(film: FilmStock, darkroom: Darkroom) -> tuple[Darkroom | None, str
 
 
 def _small(photo: str | Path | images.Picture | np.ndarray, width: int) -> np.ndarray:
-    picture = images.read(photo) if isinstance(photo, str | Path) else photo
-    if not isinstance(picture, images.Picture):
-        picture = images.Picture(np.asarray(picture))
-    pixels, space, _ = managed(picture.pixels, picture.icc)
-    if space != SRGB:
-        pixels = images.from_float(np.array(convert(to_float(pixels), space, SRGB)))
-    whole = Image.fromarray(with_bits(pixels, 8))
+    whole = Image.fromarray(with_bits(srgb_pixels(photo), 8))
     if whole.width > width:
         whole = whole.resize((width, max(1, round(whole.height * width / whole.width))), Image.Resampling.LANCZOS)
     return np.asarray(whole)

@@ -111,6 +111,7 @@ class Developer:
         *,
         key: int | mx.array = 0,
         origin: tuple[int, int] = (0, 0),
+        space: RGBSpace | str = SRGB,
         progress: Callable[[int, int], None] | None = None,
     ) -> images.Picture: ...
 
@@ -124,17 +125,6 @@ class Developer:
         space: RGBSpace | str = SRGB,
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray: ...
-
-    @overload
-    def __call__(
-        self,
-        photo: str | Path | images.Picture | np.ndarray | mx.array,
-        *,
-        key: int | mx.array = 0,
-        origin: tuple[int, int] = (0, 0),
-        space: RGBSpace | str = SRGB,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Any: ...
 
     def __call__(
         self,

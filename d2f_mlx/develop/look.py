@@ -8,7 +8,7 @@ import mlx.core as mx
 import numpy as np
 
 from ..color import SRGB, Lut3D, RGBSpace
-from ..film import Darkroom, FilmStock, Negative, Scanner, exposure_matrix, positive, scene_light
+from ..film import Darkroom, FilmStock, Negative, Scanner, positive, scene_light
 
 Part = Literal["whole", "negative", "print"]
 FULL_DENSITY = 4.0
@@ -53,12 +53,10 @@ def film_look(
         look = Lut3D(film.palette)
         return Lut3D.bake(lambda c: np.array(look(mx.array(c, mx.float32))), points, title=title)
     negative = Negative(film, darkroom)
-    assert film.spectra is not None  # or Negative would have refused it
-    matrix = exposure_matrix(film.spectra, space, darkroom)
     printed = positive(film, darkroom, scanner or Scanner(), space)
 
     def exposed(values: np.ndarray) -> np.ndarray:
-        return negative.densities(negative.log_exposures(scene_light(values, space, darkroom) @ matrix.T))
+        return negative.developed(scene_light(values, space, darkroom), space)
 
     functions = {
         "whole": lambda values: printed(exposed(values)).clip(0, 1),

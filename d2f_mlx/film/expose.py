@@ -162,6 +162,13 @@ class Negative:
         stops = stops + held @ self.between.T
         return self.grey_log_exposure + stops * math.log10(2)
 
+    def developed(self, light: np.ndarray, space: RGBSpace) -> np.ndarray:
+        """Expose the film with the light of a picture's red, green and blue (mid grey 0.18), and develop it.
+
+        Shape: (..., 3) -> (..., 3), the channels' densities above the base
+        """
+        return self.densities(self.log_exposures(light @ exposure_matrix(self.spectra, space, self.darkroom).T))
+
     def densities(self, log_exposure: np.ndarray) -> np.ndarray:
         """Give the channels' densities above the base, (..., 3)."""
         table = self.table(self.log_exposure)

@@ -130,7 +130,7 @@ class Print:
         self._film = film
         self._from_density = np.linalg.inv(film.spectra.sides)
         self._through = illuminant(_PRINTER_KELVIN)[:, None] * 10.0**paper.spectra.sensitivity
-        self._log_exposure = paper.log_exposure
+        self._log_exposure = np.repeat(paper.log_exposure[:, None], 3, 1)
         self._dyes = paper.spectra.amounts(paper.curves)
         self._viewed = Viewed(paper.spectra, paper.viewing_kelvin, self._dyes[0], self._dyes[-1], space)
         self._lights = np.zeros(3)
@@ -147,18 +147,10 @@ class Print:
         """Let the print's layers act on each other, (..., 3)."""
         if not self._between.any():
             return log_exposure
-        h = log_exposure
-        stops = [np.interp(h[..., c], *_rising(self._scale[:, c], _STOPS)) for c in range(3)]
-        stops = np.stack(stops, -1).clip(*self._film.useful)
+        steps = np.repeat(_STOPS[:, None], 3, 1)
+        stops = _along(log_exposure, self._scale, steps).clip(*self._film.useful)
         moved = stops + stops @ self._between.T
-        return h + np.stack(
-            [
-                np.interp(moved[..., c], _STOPS, self._scale[:, c])
-                - np.interp(stops[..., c], _STOPS, self._scale[:, c])
-                for c in range(3)
-            ],
-            -1,
-        )
+        return log_exposure + (_along(moved, steps, self._scale) - _along(stops, steps, self._scale))
 
     def _exposures(self, density: np.ndarray) -> np.ndarray:
         """Give the print's log exposures, (..., 3)."""
@@ -166,8 +158,7 @@ class Print:
         return np.log10(np.exp(-math.log(10) * spectral) @ self._through) + self._lights
 
     def _developed(self, log_exposure: np.ndarray) -> np.ndarray:
-        h = np.asarray(log_exposure)
-        return np.stack([np.interp(h[..., c], self._log_exposure, self._dyes[:, c]) for c in range(3)], -1)
+        return _along(log_exposure, self._log_exposure, self._dyes)
 
     def _aimed(self) -> np.ndarray:
         """Find the printer lights that print mid grey as neutral mid grey."""
@@ -178,8 +169,7 @@ class Print:
         for _ in range(20):  # the same grey at the luminance that is wanted
             wanted = wanted * np.log(aim) / np.log(self._viewed.light(wanted).mean())
             wanted = self._viewed.balance(wanted[None])[0]
-        reached = [np.interp(wanted[c], *_rising(self._dyes[:, c], self._log_exposure)) for c in range(3)]
-        return np.array(reached) - grey
+        return _along(wanted, self._dyes, self._log_exposure) - grey
 
     def __call__(self, density: np.ndarray) -> np.ndarray:
         """Give the colours of densities, (..., 3)."""
@@ -197,16 +187,16 @@ class Scan:
     def __init__(self, film: Negative, scanner: Scanner, darkroom: Darkroom, space: RGBSpace) -> None:
         self._stock, self._space = film.stock, space
         self._scanner = replace(scanner, contrast=_RENDERING * scanner.contrast)
-        scale = film.density
-        self._scale, self._mean = scale, scale.mean(1)
-        grey = film.grey
-        self._grey = float(np.mean([np.interp(grey[c], *_rising(scale[:, c], self._mean)) for c in range(3)]))
+        self._scale = film.density
+        self._mean = np.repeat(film.density.mean(1, keepdims=True), 3, 1)
+        self._grey = float(_along(film.grey, self._scale, self._mean).mean())
         self._darker = darkroom.print_exposure * math.log10(2) / self._scanner.contrast
 
     def __call__(self, density: np.ndarray) -> np.ndarray:
         """Give the colours of densities, (..., 3)."""
         d = np.asarray(density)
-        common = np.stack([_extended(d[..., c], *_rising(self._scale[:, c], self._mean)) for c in range(3)], -1)
+        beyond = d - d.clip(self._scale.min(0), self._scale.max(0))  # where the scale goes on with slope 1
+        common = _along(d, self._scale, self._mean) + beyond
         shown = film_display(self._stock, common - self._grey + self._scanner.grey - self._darker, self._scanner)
         linear = np.asarray(SRGB.decode(shown)) @ between(SRGB, self._space).T
         return _shown(linear, self._space)
@@ -243,17 +233,21 @@ class _Balance:
     def __init__(self, scale: np.ndarray, corrections: np.ndarray) -> None:
         reach = math.ceil(3 * _SMOOTH)
         taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / _SMOOTH) ** 2)
-        self._grids, self._values = [], []
-        for x, y in zip(scale.T, corrections.T, strict=True):
-            grid = np.linspace(x.min(), x.max(), _POINTS)
-            padded = np.pad(np.interp(grid, *_rising(x, y)), reach, "edge")
-            self._grids.append(grid)
-            self._values.append(np.convolve(padded, taps / taps.sum(), "valid"))
+        self._grid = np.linspace(scale.min(0), scale.max(0), _POINTS)
+        padded = np.pad(_along(self._grid, scale, corrections), [(reach, reach), (0, 0)], "edge")
+        self._values = np.stack([np.convolve(column, taps / taps.sum(), "valid") for column in padded.T], -1)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Give the corrections, (..., 3) -> (..., 3)."""
-        channels = [np.interp(values[..., c], self._grids[c], self._values[c]) for c in range(3)]
-        return np.stack(channels, -1)
+        return _along(values, self._grid, self._values)
+
+
+def _along(values: np.ndarray, scale: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Interpolate each channel's answers along its own scale, constant beyond the ends.
+
+    Shape: (..., 3), (N, 3), (N, 3) -> (..., 3)
+    """
+    return np.stack([np.interp(values[..., c], *_rising(scale[:, c], answers[:, c])) for c in range(3)], -1)
 
 
 def _rising(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -262,8 +256,3 @@ def _rising(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     x, y = x[order], y[order]
     keep = np.append(True, np.diff(x) > 1e-9)
     return x[keep], y[keep]
-
-
-def _extended(x: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Interpolate, and go on beyond the ends with slope 1."""
-    return np.interp(x, known, values) + (x - np.clip(x, known[0], known[-1]))
