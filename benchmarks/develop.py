@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from grain import picture
-from report import add_json, median_ms, publish
+from report import add_json, median_ms, peak_gib, publish
 
 SIZES = ((2000, 3000), (4000, 6000))
 STOCK = "kodak-vision3-500t"
@@ -94,9 +93,8 @@ def measure(name: str, height: int, width: int) -> dict[str, object]:
         start = time.perf_counter()
     if film.shape != photo.shape or film.dtype != np.uint8 or np.array_equal(film, photo):
         raise SystemExit(f"{name}: gave {film.dtype} {film.shape}, or nothing new")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     megapixels = height * width / 1e6
-    return {"first s": seconds[0], "s": seconds[1], "Mpx/s": megapixels / seconds[1], "peak GiB": peak}
+    return {"first s": seconds[0], "s": seconds[1], "Mpx/s": megapixels / seconds[1], "peak GiB": peak_gib()}
 
 
 def stages() -> list[dict[str, object]]:
@@ -149,15 +147,9 @@ def main() -> None:
     rival = {row["picture"]: row["s"] for row in rows if row["what"] == "NumPy and SciPy chain"}
     for row in rows:
         row["times faster"] = rival[row["picture"]] / row["s"]
-    publish("Developing: colour and grain, uint8 in and out", rows, arguments.json)
     found = stages()
     publish("Stages, one after the other on one core", found, None)
-    if arguments.json:
-        written = json.loads(arguments.json.read_text())
-        written["stages"] = found
-        partial = arguments.json.with_name(f".{arguments.json.name}.partial")
-        partial.write_text(json.dumps(written, indent=2) + "\n")
-        partial.replace(arguments.json)
+    publish("Developing: colour and grain, uint8 in and out", rows, arguments.json, stages=found)
 
 
 if __name__ == "__main__":

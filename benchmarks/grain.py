@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,7 @@ from d2f_mlx.develop import DevelopConfig, Developer
 import numpy as np
 from PIL import Image
 
-from report import add_json, publish
+from report import add_json, peak_gib, publish
 
 SIZES = ((2000, 3000), (4000, 6000))
 WARM_UP = 256
@@ -178,12 +177,11 @@ def measure(name: str, height: int, width: int, whole: bool) -> dict[str, object
     if film.shape != photo.shape or film.dtype != np.uint8 or np.array_equal(film, photo):
         raise SystemExit(f"{name}: gave {film.dtype} {film.shape}, or no grain")
     share = part[0] * part[1] / (height * width)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     return {
         "first s": seconds[0] / share,
         "s": seconds[1] / share,
         "Mpx/s": part[0] * part[1] / 1e6 / seconds[1],
-        "peak GiB": peak,
+        "peak GiB": peak_gib(),
         "measured": "whole" if share == 1 else f"{part[1]}x{part[0]}, s scaled",
     }
 

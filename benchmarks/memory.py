@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_reduce
 
-from report import add_json, publish
+from report import add_json, peak_gib, publish
 
 SIZES = ((3024, 3024), (4000, 6000))
 
@@ -56,9 +55,7 @@ def develop(name: str, height: int, width: int) -> dict[str, float]:
     start = time.perf_counter()
     developer(photo)
     seconds = time.perf_counter() - start
-    unit = 2**30 if sys.platform == "darwin" else 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    return {"s": seconds, "peak GiB": peak, "of it MLX": mx.get_peak_memory() / 2**30}
+    return {"s": seconds, "peak GiB": peak_gib(), "of it MLX": mx.get_peak_memory() / 2**30}
 
 
 def main() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata, util
@@ -37,8 +39,13 @@ def median_ms(run: Callable[[], object], repeats: int, warm_up: int = 2) -> floa
     return statistics.median(seconds) * 1e3
 
 
-def publish(title: str, rows: Sequence[Mapping[str, object]], json_path: Path | None) -> None:
-    """Print rows as a table under the machine's description, and write both as JSON if a path is given."""
+def peak_gib(who: int = resource.RUSAGE_SELF) -> float:
+    """Return the most memory that this process (or its children, RUSAGE_CHILDREN) ever held, in GiB."""
+    return resource.getrusage(who).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def publish(title: str, rows: Sequence[Mapping[str, object]], json_path: Path | None, **also: object) -> None:
+    """Print rows as a table under the machine's description; write both, and what goes with them, as JSON to a path."""
     machine = environment()
     print(f"\n{title}\n" + ", ".join(f"{name} {value}" for name, value in machine.items()) + "\n")
     columns = list(rows[0])
@@ -53,7 +60,9 @@ def publish(title: str, rows: Sequence[Mapping[str, object]], json_path: Path | 
         )
     if json_path is not None:
         partial = json_path.with_name(f".{json_path.name}.partial")
-        partial.write_text(json.dumps({"title": title, "machine": machine, "rows": list(rows)}, indent=2) + "\n")
+        partial.write_text(
+            json.dumps({"title": title, "machine": machine, "rows": list(rows), **also}, indent=2) + "\n"
+        )
         partial.replace(json_path)
 
 
