@@ -1,4 +1,4 @@
-"""Layers whose forward and backward passes are matrix products where MLX's CPU path is a naive loop."""
+"""The networks' layers; `convolution` makes them fast."""
 
 from __future__ import annotations
 
@@ -7,55 +7,7 @@ import math
 import mlx.core as mx
 import mlx.nn as nn
 
-from ..backend import on_gpu
-
-
-def _flat_conv3x3(x: mx.array, weight: mx.array) -> mx.array:
-    """Convolve as nine matrix products on shifted views of one padded, flattened picture: no im2col, no copies."""
-    batch, height, width, _ = x.shape
-    outputs = weight.shape[0]
-    flat, row = _padded(x)
-    count = flat.shape[0] - 2 * row - 2
-    out = None
-    for i in range(3):
-        for j in range(3):
-            start, tap = i * row + j, weight[:, i, j].T
-            view = flat[start : start + count]
-            out = view @ tap if out is None else mx.addmm(out, view, tap)
-    assert out is not None
-    out = mx.pad(out, [(0, 2 * row + 2), (0, 0)]).reshape(batch, height + 2, row, outputs)
-    return out[:, :height, :width]
-
-
-def _padded(x: mx.array) -> tuple[mx.array, int]:
-    """Pad by one pixel all round; return the rows of pixels, flat (N, C), and the padded width."""
-    padded = mx.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
-    return padded.reshape(-1, x.shape[-1]), x.shape[2] + 2
-
-
-@mx.custom_function
-def _conv3x3(x: mx.array, weight: mx.array):
-    return _flat_conv3x3(x, weight)
-
-
-@_conv3x3.vjp
-def _conv3x3_vjp(primals, cotangent, _):
-    x, weight = primals
-    flipped = weight[:, ::-1, ::-1].transpose(3, 1, 2, 0)
-    flat, row = _padded(x)
-    count = flat.shape[0] - 2 * row - 2
-    grad = mx.pad(cotangent, [(0, 0), (0, 2), (0, 2), (0, 0)]).reshape(-1, weight.shape[0])[:count].T
-    starts = [i * row + j for i in range(3) for j in range(3)]
-    taps = mx.stack([grad @ flat[start : start + count] for start in starts], axis=1)
-    return _flat_conv3x3(cotangent, flipped), taps.reshape(weight.shape)
-
-
-def conv3x3(x: mx.array, weight: mx.array) -> mx.array:
-    """Convolve with a 3x3 kernel, stride 1, zero padding: native on the GPU, as matrix products on the CPU.
-
-    Shape: x (B, H, W, I), weight (O, 3, 3, I) -> (B, H, W, O)
-    """
-    return mx.conv2d(x, weight, padding=1) if on_gpu() else _conv3x3(x, weight)  # type: ignore[return-value]
+from .convolution import conv, depth_to_space, space_to_depth
 
 
 class Conv3x3(nn.Module):
@@ -68,7 +20,7 @@ class Conv3x3(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """Convolve and add the bias."""
-        return conv3x3(x, self.weight) + self.bias
+        return conv(x, self.weight, padding=1) + self.bias
 
 
 class Up2(nn.Module):
@@ -88,9 +40,7 @@ class Up2(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """Turn every pixel into a block of 2x2."""
-        batch, height, width, _ = x.shape
-        blocks = self.blocks(x).reshape(batch, height, width, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
-        return blocks.reshape(batch, 2 * height, 2 * width, -1)
+        return depth_to_space(self.blocks(x), 2)
 
 
 class Down2(nn.Module):
@@ -110,9 +60,7 @@ class Down2(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """Turn every block of 2x2 into a pixel."""
-        batch, height, width, inputs = x.shape
-        blocks = x.reshape(batch, height // 2, 2, width // 2, 2, inputs).transpose(0, 1, 3, 2, 4, 5)
-        return self.from_blocks(blocks.reshape(batch, height // 2, width // 2, 4 * inputs))
+        return self.from_blocks(space_to_depth(x, 2))
 
 
 def _he_normal(shape: tuple[int, ...], fan_in: int) -> mx.array:

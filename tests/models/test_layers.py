@@ -1,5 +1,4 @@
-from d2f_mlx.models import layers
-from d2f_mlx.models.layers import Conv3x3, Down2, Up2, activate, conv3x3, padded_to
+from d2f_mlx.models.layers import Conv3x3, Down2, Up2, activate, padded_to
 
 import mlx.core as mx
 import numpy as np
@@ -32,32 +31,11 @@ def assert_same_function(found, expected, *arguments):
         close(f, e)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("size", SIZES)
-def test_the_cpu_convolution_and_its_gradients_equal_the_native_one(size, compiled):
-    x, weight = normal(*size, 5), normal(4, 3, 3, 5, seed=1)
-    rewrite = mx.compile(layers._conv3x3) if compiled else layers._conv3x3
-    assert_same_function(rewrite, lambda x, w: mx.conv2d(x, w, padding=1), x, weight)
-
-
-def test_the_gpu_path_is_the_native_convolution(monkeypatch):
-    x, weight = normal(1, 5, 6, 3), normal(2, 3, 3, 3, seed=1)
-    on_cpu = conv3x3(x, weight)
-    monkeypatch.setattr(layers, "on_gpu", lambda: True)
-    monkeypatch.setattr(layers, "_conv3x3", None)
-    close(conv3x3(x, weight), on_cpu)
-
-
 def test_conv3x3_adds_its_bias():
     layer = Conv3x3(3, 4)
     layer.bias = normal(4)
     x = normal(2, 5, 6, 3)
     close(layer(x), mx.conv2d(x, layer.weight, padding=1) + layer.bias)
-
-
-def test_pictures_of_a_batch_do_not_touch():
-    x, weight = normal(3, 4, 5, 2), normal(2, 3, 3, 2, seed=1)
-    close(layers._conv3x3(x, weight), mx.concatenate([layers._conv3x3(x[i : i + 1], weight) for i in range(3)]))
 
 
 @pytest.mark.parametrize("size", SIZES)
