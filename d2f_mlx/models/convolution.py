@@ -138,11 +138,12 @@ def _convolution(padding: int) -> Callable[..., Any]:
     def gradients(primals, cotangent, _):
         x, weight = primals
         _, down, right, _ = weight.shape
+        x = mx.depends([x], [cotangent])[0]  # or its padded copy would be kept from the forward pass until now
         flipped = weight[:, ::-1, ::-1].transpose(3, 1, 2, 0)
-        return (
-            _convolved(cotangent, flipped, down - 1 - padding, right - 1 - padding),
-            _weight_gradient(x, cotangent, weight.shape, padding),
-        )
+        of_weight = _weight_gradient(x, cotangent, weight.shape, padding)
+        # First the weight's, so that the cotangent need not wait for it until the whole chain has been gone through.
+        cotangent = mx.depends([cotangent], [of_weight])[0]
+        return _convolved(cotangent, flipped, down - 1 - padding, right - 1 - padding), of_weight
 
     return convolution
 

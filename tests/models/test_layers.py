@@ -96,3 +96,8 @@ def test_padded_to_adds_zeros_below_and_right(size, multiple, expected):
     assert padded.shape == (2, *expected, 3)
     np.testing.assert_array_equal(padded[:, : size[0], : size[1]], np.array(x))
     assert np.count_nonzero(padded) == x.size
+
+
+def test_the_activations_gradient_is_the_slope_on_either_side_and_the_lower_one_at_zero():
+    gradient = mx.grad(lambda x: (activate(x) * mx.array([1.0, 2.0, 3.0, 4.0])).sum())
+    np.testing.assert_allclose(np.array(gradient(mx.array([-5.0, -0.5, 0.0, 2.0]))), [0.2, 0.4, 0.6, 4], rtol=1e-6)
