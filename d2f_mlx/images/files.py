@@ -199,7 +199,7 @@ def _rgb8(image: Image.Image) -> np.ndarray:
         return over_white(pixels[..., :3], pixels[..., 3:], False)
     if image.mode not in ("1", "L", "P", "RGB", "RGBX", "YCbCr", "CMYK"):
         raise ValueError(f"Pillow's mode {image.mode} is not supported; convert it to RGB first")
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # convert would copy RGB
 
 
 def _cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None]:
