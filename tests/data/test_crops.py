@@ -19,8 +19,8 @@ def corners(crops):
 sizes = st.integers(1, 90)
 
 
-@given(sizes, sizes, st.integers(1, 40), st.integers(1, 9), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@given(sizes, sizes, st.one_of(st.integers(1, 40), st.integers(60, 70)), st.integers(1, 9), st.integers(0, 2**32))
+@settings(max_examples=90, deadline=None)
 def test_random_crops_are_windows(height, width, crop, count, seed):
     if crop > min(height, width):
         with pytest.raises(ValueError, match=f"a picture of {crop}x{crop} or more, got {width}x{height}"):
@@ -33,6 +33,35 @@ def test_random_crops_are_windows(height, width, crop, count, seed):
         if window[0, 0, 1] != left:
             expected = expected[:, ::-1]
         np.testing.assert_array_equal(window, expected)
+
+
+@pytest.mark.parametrize("crop", [8, 70])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("layout", ["plain", "flipped", "read-only", "cut out"])
+def test_random_crops_of_a_seed_stay_the_same(crop, dtype, layout):
+    pixels = np.random.default_rng(0).integers(0, 2**8 if dtype == np.uint8 else 2**16, (90, 110, 3), dtype)
+    pixels = {"flipped": pixels[::-1, :, ::-1], "cut out": pixels[5:80, 7:]}.get(layout, pixels)
+    pixels.flags.writeable = layout != "read-only"
+    rng = np.random.default_rng(5)
+    tops = rng.integers(0, pixels.shape[0] - crop, 40, endpoint=True)
+    lefts = rng.integers(0, pixels.shape[1] - crop, 40, endpoint=True)
+    mirrored = rng.random(40) < 0.3
+    windows = [pixels[top : top + crop, left : left + crop] for top, left in zip(tops, lefts, strict=True)]
+    expected = [window[:, ::-1] if mirror else window for window, mirror in zip(windows, mirrored, strict=True)]
+    out = np.zeros((42, crop, crop, 3), dtype)
+    crops = random_crops(pixels, crop, 40, np.random.default_rng(5), 0.3, out[1:41])
+    np.testing.assert_array_equal(crops, expected)
+    np.testing.assert_array_equal(out[1:41], expected)
+    assert not out[[0, 41]].any()
+
+
+def test_crops_are_not_written_to_an_array_of_another_kind():
+    pixels, rng = coordinates(20, 20), np.random.default_rng(0)
+    for out in (np.empty((3, 8, 8, 3), np.uint8), np.empty((2, 8, 8, 3), np.uint16)):
+        with pytest.raises(
+            ValueError, match=r"random_crops expects out of \(3, 8, 8, 3\) uint16, got \([23], 8, 8, 3\) ui"
+        ):
+            random_crops(pixels, 8, 3, rng, out=out)
 
 
 def test_random_crops_reach_every_place_equally():
