@@ -190,37 +190,50 @@ def _generate(
     config: StreamConfig,
     start: int,
     stop: int | None,
+    share: tuple[int, int],
     on_problem: Callable[[str], None],
 ) -> Generator[np.ndarray, None, None]:
     import mlx.data as dx
 
+    rank, size = share
+    whole, count = config.pictures_per_batch, config.crops_per_picture
+    mine = whole // size
     closing = threading.Event()
+    ready: dict[int, np.ndarray] = {}  # the batches that are being filled, by their number in the buffer
 
     def cut(entry: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        if closing.is_set():
-            return {"crops": np.zeros((1, 1, 1, 3), np.uint8)}
-        seed, epoch, file = entry["key"].tolist()
-        rng = picture_rng(seed, epoch, file)
-        pixels = pictures.pixels(file)
-        return {"crops": random_crops(pixels, config.crop, config.crops_per_picture, rng, config.flip)}
+        seed, epoch, file, place = entry["key"].tolist()
+        number, slot = divmod(place, mine)
+        if not closing.is_set():
+            pixels = pictures.pixels(file)
+            batch = ready.get(number)
+            if batch is None:
+                batch = ready.setdefault(number, np.empty((mine * count, config.crop, config.crop, 3), np.uint8))
+            out = batch[slot * count : (slot + 1) * count]
+            random_crops(pixels, config.crop, count, picture_rng(seed, epoch, file), config.flip, out)
+        return {"number": np.array(number, np.int64)}  # the crops themselves would be copied, twice
 
-    whole = _PICTURES_PER_BUFFER // config.pictures_per_batch * config.pictures_per_batch
-    length = max(whole, config.pictures_per_batch)
+    length = max(_PICTURES_PER_BUFFER // whole, 1) * whole
     try:
         while stop is None or start < stop:
             end = start + length if stop is None else min(start + length, stop)
-            keys = [{"key": np.array(key, np.int64)} for key in picture_keys(start, end, files, config.seed)]
+            chosen = (
+                key
+                for place, key in enumerate(picture_keys(start, end, files, config.seed))
+                if place % whole // mine == rank
+            )
+            keys = [{"key": np.array((*key, place), np.int64)} for place, key in enumerate(chosen)]
             stream = (
                 dx.buffer_from_vector(keys)  # pyright: ignore[reportAttributeAccessIssue]  (C++, without stubs)
                 .sample_transform(cut)
                 # More than there are entries, and mlx-data 0.1 fetches entries again and again.
-                .ordered_prefetch(min(config.prefetch * config.pictures_per_batch, len(keys)), config.threads)
-                .batch(config.pictures_per_batch, dim={"crops": 0})
+                .ordered_prefetch(min(config.prefetch * mine, len(keys)), config.threads)
+                .batch(mine)
             )
             for sample in stream:
                 for problem in pictures.new_problems():
                     on_problem(problem)
-                yield sample["crops"]
+                yield ready.pop(int(sample["number"][0]))
             start = end
     finally:
         # Ends the threads, here rather than whenever a traceback lets go of this frame.
@@ -234,6 +247,7 @@ def crop_batches(
     *,
     start_step: int = 0,
     steps: int | None = None,
+    share: tuple[int, int] = (0, 1),
     on_problem: Callable[[str], None] = _LOG.warning,
 ) -> Generator[np.ndarray, None, None]:
     """Yield batches of random crops of the scans, epoch after epoch, each epoch in a new order.
@@ -251,11 +265,14 @@ def crop_batches(
         config: how they become batches.
         start_step: the first batch to yield, counted from the start of training.
         steps: how many batches to yield; None never ends.
+        share: (rank, size): yield this process's part of every batch alone, and decode no more than that. The parts
+            of ranks 0 to size - 1, one after the other, are the batch.
         on_problem: gets a line about each file replaced, in the consumer's thread; by default, the log.
 
-    Shape: (batch, crop, crop, 3)
+    Shape: (batch / size, crop, crop, 3)
     Range: uint8, display-encoded RGB; 16-bit scans are rounded to 8 bits
-    Raises: ValueError without paths or with negative steps, and while iterating when no file can be used.
+    Raises: ValueError without paths, with negative steps and for a share that does not divide a batch's pictures,
+        and while iterating when no file can be used.
 
     """
     files = [Path(path) for path in paths]
@@ -263,8 +280,16 @@ def crop_batches(
         raise ValueError("crop_batches expects at least one file, got none")
     if start_step < 0 or (steps is not None and steps < 0):
         raise ValueError(f"crop_batches expects steps >= 0, got start_step {start_step} and steps {steps}")
+    rank, size = share
+    if not 0 <= rank < size:
+        raise ValueError(f"crop_batches expects a share (rank, size) with 0 <= rank < size, got {share}")
+    if config.pictures_per_batch % size:
+        raise ValueError(
+            "crop_batches expects a batch's pictures (batch / crops_per_picture) to be a multiple of the share's size, "
+            f"got {config.pictures_per_batch} and {size}"
+        )
     start = start_step * config.pictures_per_batch
     stop = None if steps is None else start + steps * config.pictures_per_batch
-    stream = _generate(_Pictures(files, config), len(files), config, start, stop, on_problem)
+    stream = _generate(_Pictures(files, config), len(files), config, start, stop, share, on_problem)
     _open_streams.add(stream)
     return stream

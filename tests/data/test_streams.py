@@ -85,6 +85,35 @@ def test_threads_prefetch_and_cache_do_not_change_the_stream(scans, change):
     np.testing.assert_array_equal(take(scans, config, steps=9), take(scans, CONFIG, steps=9))
 
 
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("start", [0, 5])
+def test_parts_of_all_ranks_are_the_batches_of_one_process(scans, monkeypatch, size, start):
+    monkeypatch.setattr(streams, "_PICTURES_PER_BUFFER", 20)
+    config = StreamConfig(**{**vars(CONFIG), "batch": 16})
+    whole = take(scans, config, start_step=start, steps=9)
+    parts = [take(scans, config, start_step=start, steps=9, share=(rank, size)) for rank in range(size)]
+    assert {part.shape[1] for part in parts} == {16 // size}
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+def test_a_part_decodes_its_own_pictures_alone(scans, monkeypatch):
+    config = StreamConfig(crop=8, crops_per_picture=1, batch=7 * 2, threads=1, cache_mb=0)
+    decoded = decode_counter(monkeypatch)
+    take(scans, config, steps=3, share=(1, 2))
+    assert len(decoded) == 3 * 7
+
+
+@pytest.mark.parametrize("share", [(2, 2), (-1, 2), (0, 0)])
+def test_share_that_does_not_exist_is_refused(scans, share):
+    with pytest.raises(ValueError, match=r"a share \(rank, size\) with 0 <= rank < size, got \("):
+        crop_batches(scans, CONFIG, share=share)
+
+
+def test_share_that_does_not_divide_a_batch_is_refused(scans):
+    with pytest.raises(ValueError, match=r"a batch's pictures .* to be a multiple of the share's size, got 3 and 2"):
+        crop_batches(scans, CONFIG, share=(0, 2))
+
+
 def test_seed_changes_the_stream(scans):
     other = StreamConfig(**{**vars(CONFIG), "seed": 8})
     assert (take(scans, other, steps=3) != take(scans, CONFIG, steps=3)).mean() > 0.5
