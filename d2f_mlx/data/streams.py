@@ -20,12 +20,16 @@ import numpy as np
 
 from ..images import ImageFileError, read, size
 from ..images.pixels import with_bits
+from .cache import DiskCache
 from .crops import random_crops
 
 _LOG = logging.getLogger(__name__)
 
 # mlx.data wants to know a buffer's entries beforehand: an endless run is a chain of buffers this long.
 _PICTURES_PER_BUFFER = 8192
+
+# Linux lets a process map some 65 thousand files.
+_MOST_KEPT_MAPPED = 2**15
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,9 @@ class StreamConfig:
         flip: probability that a crop is mirrored left to right.
         prefetch: batches prepared ahead.
         threads: decoders working in the background.
-        cache_mb: memory for decoded pictures, in MiB; 0 decodes anew each time.
+        cache_mb: memory for decoded pictures, in MiB; 0 keeps none there.
+        cache_dir: folder to keep decoded pictures in, for later epochs and trainings too; none where empty.
+        cache_gb: disk space for them, in GiB.
 
     """
 
@@ -52,6 +58,8 @@ class StreamConfig:
     prefetch: int = 4
     threads: int = 2
     cache_mb: int = 512
+    cache_dir: str = ""
+    cache_gb: float = 32.0
 
     def __post_init__(self) -> None:
         for name in ("crop", "crops_per_picture", "batch", "prefetch", "threads"):
@@ -68,6 +76,8 @@ class StreamConfig:
             raise ValueError(f"StreamConfig expects 0 <= flip <= 1, got {self.flip}")
         if self.cache_mb < 0:
             raise ValueError(f"StreamConfig expects cache_mb >= 0, got {self.cache_mb}")
+        if not self.cache_gb > 0:
+            raise ValueError(f"StreamConfig expects cache_gb > 0, got {self.cache_gb}")
 
     @property
     def pictures_per_batch(self) -> int:
@@ -104,16 +114,27 @@ def usable(paths: Sequence[str | os.PathLike[str]], crop: int) -> tuple[list[Pat
     return good, problems
 
 
+def _decoded(path: Path) -> np.ndarray:
+    return with_bits(read(path).pixels, 8)
+
+
 class _Pictures:
-    """Decode pictures by index, keep those that fit, and stand in the next one for those that fail."""
+    """Decode pictures by index, keep those that fit, and stand in the next one for those that fail.
+
+    Those that a cache on disk keeps take no memory of ours.
+    """
 
     def __init__(self, paths: Sequence[Path], config: StreamConfig):
         self._paths, self._crop = paths, config.crop
         self._room = config.cache_mb * 2**20
         self._kept: dict[int, np.ndarray] = {}
+        self._mapped = 0
         self._problems: dict[int, str] = {}
         self._unreported: list[str] = []
         self._lock = threading.Lock()
+        self._disk = None
+        if config.cache_dir:
+            self._disk = DiskCache(Path(config.cache_dir).expanduser(), config.cache_gb * 2**30, self._report)
 
     def pixels(self, index: int) -> np.ndarray:
         """Return picture ``index``, or the next one in the list (then from its start) that can be used."""
@@ -131,25 +152,36 @@ class _Pictures:
     def _decode(self, index: int) -> np.ndarray | None:
         path = self._paths[index]
         try:
-            pixels = with_bits(read(path).pixels, 8)
+            pixels = _decoded(path) if self._disk is None else self._disk.pixels(path, _decoded)
         except (ImageFileError, OSError) as error:
             return self._leave_out(index, str(error))
         height, width = pixels.shape[:2]
         if min(height, width) < self._crop:
             return self._leave_out(index, _too_small(path, height, width, self._crop))
+        mapped = isinstance(pixels, np.memmap)
         with self._lock:
             # Nothing is evicted. An epoch meets every file once, so what was used last comes back last: an
             # LRU would hardly ever hit, while any m of n pictures kept for good hit m / n of the time.
-            if index not in self._kept and pixels.nbytes <= self._room:
+            if index in self._kept:
+                return pixels
+            if mapped and self._mapped < _MOST_KEPT_MAPPED:
+                self._kept[index] = pixels
+                self._mapped += 1
+            elif not mapped and pixels.nbytes <= self._room:
                 self._kept[index] = pixels
                 self._room -= pixels.nbytes
         return pixels
 
     def _leave_out(self, index: int, problem: str) -> None:
         with self._lock:
-            if index not in self._problems:
-                self._problems[index] = problem
-                self._unreported.append(problem)
+            if index in self._problems:
+                return
+            self._problems[index] = problem
+        self._report(problem)
+
+    def _report(self, problem: str) -> None:
+        with self._lock:
+            self._unreported.append(problem)
 
     def new_problems(self) -> list[str]:
         """Return the problems found since the last call."""
@@ -271,8 +303,8 @@ def crop_batches(
 
     Shape: (batch / size, crop, crop, 3)
     Range: uint8, display-encoded RGB; 16-bit scans are rounded to 8 bits
-    Raises: ValueError without paths, with negative steps and for a share that does not divide a batch's pictures,
-        and while iterating when no file can be used.
+    Raises: ValueError without paths, with negative steps, for a share that does not divide a batch's pictures and for
+        a ``cache_dir`` that cannot be written to; and while iterating when no file can be used.
 
     """
     files = [Path(path) for path in paths]

@@ -190,7 +190,7 @@ def _settings(
     names = json.dumps([[os.fsdecode(path.name) for path in paths] for paths in (train, held_out)])
     scans = hashlib.sha256(names.encode()).hexdigest()
     values = {**asdict(model), **asdict(stream), **asdict(config), "scans": scans}
-    for name in ("prefetch", "threads", "cache_mb"):
+    for name in ("prefetch", "threads", "cache_mb", "cache_dir", "cache_gb"):
         del values[name]
     return json.dumps(values, sort_keys=True)
 

@@ -114,6 +114,28 @@ def test_share_that_does_not_divide_a_batch_is_refused(scans):
         crop_batches(scans, CONFIG, share=(0, 2))
 
 
+@pytest.mark.parametrize("cache_mb", [0, 512])
+@pytest.mark.parametrize("kept", [0, 3, 7])
+def test_cache_on_disk_does_not_change_the_stream(scans, tmp_path, cache_mb, kept):
+    room = kept * (HEIGHT * WIDTH * 3 + 300) / 2**30 + 1e-9
+    caches = {"cache_mb": cache_mb, "cache_dir": str(tmp_path / "cache"), "cache_gb": room}
+    config = StreamConfig(**{**vars(CONFIG), **caches})
+    expected = take(scans, CONFIG, steps=9)
+    for _ in range(2):
+        np.testing.assert_array_equal(take(scans, config, steps=9), expected)
+    assert len(list((tmp_path / "cache").iterdir())) == kept
+
+
+def test_cache_on_disk_spares_later_runs_the_decoding(scans, tmp_path, monkeypatch):
+    decoded = decode_counter(monkeypatch)
+    config = StreamConfig(**{**vars(CONFIG), "cache_mb": 0, "cache_dir": str(tmp_path / "cache")})
+    take(scans, config, steps=7)  # three epochs
+    assert set(decoded) == {path.name for path in scans}
+    decoded.clear()
+    take(scans, config, steps=7)
+    assert decoded == []
+
+
 def test_seed_changes_the_stream(scans):
     other = StreamConfig(**{**vars(CONFIG), "seed": 8})
     assert (take(scans, other, steps=3) != take(scans, CONFIG, steps=3)).mean() > 0.5
@@ -259,6 +281,8 @@ def test_usable_reports_unreadable_and_small_files(tmp_path):
         ({"seed": -1}, r"0 <= seed < 2\*\*63, got -1"),
         ({"flip": 1.5}, "0 <= flip <= 1, got 1.5"),
         ({"cache_mb": -1}, "cache_mb >= 0, got -1"),
+        ({"cache_gb": 0}, "cache_gb > 0, got 0"),
+        ({"cache_gb": float("nan")}, "cache_gb > 0, got nan"),
     ],
 )
 def test_config_errors(change, message):
