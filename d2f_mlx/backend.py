@@ -165,6 +165,23 @@ def _memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def free_memory_bytes() -> int:
+    """Return the memory that arrays may take: what a GPU has for them, else what the system and the cgroup leave."""
+    if on_gpu():
+        device = mx.device_info()
+        for name in ("max_recommended_working_set_size", "memory_size", "total_memory"):
+            if device.get(name):
+                return int(device[name])
+    free = _memory_bytes()
+    with contextlib.suppress(OSError, ValueError, StopIteration):  # not Linux
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+    with contextlib.suppress(OSError, ValueError):  # no cgroup, or one without a limit
+        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
+        free = min(free, limit - used)
+    return free
+
+
 def info() -> dict[str, str]:
     """Describe this machine as MLX sees it: device, BLAS with measured speed, compiler, versions, memory."""
     packages = {name: metadata.version(name) for name in ("d2f_mlx", "mlx", "mlx-data", "numpy", "pillow")}

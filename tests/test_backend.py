@@ -188,3 +188,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep large blocks")
 def test_large_arrays_reuse_memory_instead_of_mapping_it_anew():
     assert int(python(FAULTS).stdout) < 1000
+
+
+def test_free_memory_is_what_the_system_leaves():
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = backend.free_memory_bytes()
+    assert 2**20 < free <= total
+
+
+def test_a_gpus_own_memory_counts_there(monkeypatch):
+    monkeypatch.setattr(backend, "on_gpu", lambda: True)
+    monkeypatch.setattr(backend.mx, "device_info", lambda: {"max_recommended_working_set_size": 12345678})
+    assert backend.free_memory_bytes() == 12345678

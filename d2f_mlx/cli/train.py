@@ -14,7 +14,17 @@ from .. import images
 from ..data import StreamConfig, roll_names, split_by_roll, usable
 from ..grain import HalideStatistics
 from ..models import ReconstructorConfig
-from ..training import EVALUATION_CROP, Report, TrainConfig, can_resume, check_folder, train_reconstructor
+from ..training import (
+    EVALUATION_CROP,
+    PeerLostError,
+    Ranks,
+    Report,
+    TrainConfig,
+    can_resume,
+    check_folder,
+    plan_memory,
+    train_reconstructor,
+)
 from .flags import add_flags, from_flags
 
 
@@ -41,38 +51,49 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def _readable(scans: Iterable[Path], good: list[Path]) -> Iterator[np.ndarray]:
+def _readable(scans: Iterable[Path], good: list[Path], report: bool) -> Iterator[np.ndarray]:
     """Decode scans, note those that can be, and report the others."""
     for scan in scans:
         try:
             pixels = images.read(scan).pixels
         except images.ImageFileError as error:
-            tqdm.write(f"d2f: {error}; skipped", file=sys.stderr)
+            if report:
+                tqdm.write(f"d2f: {error}; skipped", file=sys.stderr)
             continue
         good.append(scan)
         yield pixels
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Split, measure, train, and print what came of it."""
+    """Split, measure, train, and print what came of it; of several processes, the first one prints."""
     model = from_flags(arguments, ReconstructorConfig)
     stream, config = from_flags(arguments, StreamConfig), from_flags(arguments, TrainConfig)
+    ranks = Ranks(config.timeout)
+    first = ranks.rank == 0
+    quiet = None if first else True  # tqdm: None shows a bar on a terminal
     scans, problems = usable(images.find(arguments.scans), max(stream.crop, EVALUATION_CROP))
-    for problem in problems:
+    for problem in problems if first else ():
         print(f"d2f: {problem}; skipped", file=sys.stderr)
     train, held_out = split_by_roll(scans, arguments.hold_out or arguments.hold_out_share)
     names = sorted({name for name, scan in zip(roll_names(scans), scans, strict=True) if scan in set(held_out)})
-    check_folder(arguments.out, arguments.resume)
-    print(f"{len(train)} scans to learn from, {len(held_out)} to judge by (rolls: {', '.join(names)})")
+    plan = plan_memory(model, stream, config, ranks.size)
+    plan.check()
+    if first:
+        check_folder(arguments.out, arguments.resume)
+        print(f"{len(train)} scans to learn from, {len(held_out)} to judge by (rolls: {', '.join(names)})")
+        print(plan.describe())
     good: list[Path] = []
-    statistics = HalideStatistics.measure(_readable(tqdm(train, desc="measure", unit="scan", disable=None), good))
+    statistics = HalideStatistics.measure(
+        _readable(tqdm(train, desc="measure", unit="scan", disable=quiet), good, first)
+    )
     train, judges = good, [*held_out]
     held_out = []
-    for _ in _readable(judges, held_out):
+    for _ in _readable(judges, held_out, first):
         pass
-    print(statistics.describe())
+    if first:
+        print(statistics.describe())
     last: list[Report] = []
-    with tqdm(total=config.steps, desc="train", unit="step", disable=None) as bar:
+    with tqdm(total=config.steps, desc="train", unit="step", disable=quiet) as bar:
 
         def follow(report: Report) -> None:
             bar.update(report.step - bar.n)
@@ -97,10 +118,12 @@ def run(arguments: argparse.Namespace) -> int:
                 resume=arguments.resume,
                 callbacks=[follow],
             )
-        except KeyboardInterrupt:
-            if can_resume(arguments.out):
+        except (KeyboardInterrupt, PeerLostError):
+            if first and can_resume(arguments.out):
                 print(f"d2f: saved in {arguments.out}; the same command with --resume goes on", file=sys.stderr)
             raise
+    if not first:
+        return 0
     if last and last[0].meter["steps"]:
         meter = last[0].meter
         print(

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.utils import tree_flatten
 
 from ..grain.filters import averaged, gaussian_taps
 from ..grain.halide import KINDS, Kind
@@ -68,6 +69,8 @@ class Reconstructor(nn.Module):
     in the *residual* way the picture less its base, and the network is guided by that base's brightness: blurred, so
     that it can neither sharpen nor smear what the base shows.
 
+    The network computes in its weights' type (``set_dtype(mx.bfloat16)``, say), everything else in the halides'.
+
     Args:
         config: What it is made of.
 
@@ -116,5 +119,6 @@ class Reconstructor(nn.Module):
             features = [averaged(base, gaussian_taps(_GUIDE)), _GAIN * halides * mask, mask, _GAIN * prior]
         else:
             features = [prior, halides * mask, mask]
-        features = mx.concatenate([f.astype(prior.dtype) for f in features], axis=-1)
-        return mx.where(mask, halides, prior + self.network(features) / _GAIN)
+        dtype = tree_flatten(self.network.parameters())[0][1].dtype
+        features = mx.concatenate([f.astype(dtype) for f in features], axis=-1)
+        return mx.where(mask, halides, prior + self.network(features).astype(prior.dtype) / _GAIN)

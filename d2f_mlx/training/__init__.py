@@ -1,24 +1,25 @@
-"""Training: compiled steps, a plain loop, exact resumption."""
+"""Training: one step, a plain loop, exact resumption; on one machine or on several."""
 
+from .config import Report, TrainConfig
 from .examples import Examples, examples
-from .reconstruct import (
-    EVALUATION_CROP,
-    Judge,
-    Report,
-    TrainConfig,
-    can_resume,
-    check_folder,
-    train_reconstructor,
-)
+from .files import can_resume, check_folder
+from .judge import EVALUATION_CROP, Judge
+from .memory import MemoryPlan, plan_memory
+from .ranks import PeerLostError, Ranks
+from .reconstruct import train_reconstructor
 
 __all__ = [
     "EVALUATION_CROP",
     "Examples",
     "Judge",
+    "MemoryPlan",
+    "PeerLostError",
+    "Ranks",
     "Report",
     "TrainConfig",
     "can_resume",
     "check_folder",
     "examples",
+    "plan_memory",
     "train_reconstructor",
 ]

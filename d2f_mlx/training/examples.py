@@ -24,19 +24,28 @@ class Examples(NamedTuple):
     weight: mx.array
 
 
-def shuffled(crops: mx.array, share: float = 0.5) -> mx.array:
-    """Give a share of the crops channels of other crops in the batch.
+def shuffled(crops: mx.array, group: int) -> mx.array:
+    """Give every second crop channels of other crops.
 
     In most scans the channels' grain is nearly one, and a network that has seen nothing else fails on the scanners and
     stocks where it is not: this shows it channels that have nothing to do with one another.
 
+    Args:
+        crops: A batch.
+        group: Crops that are mixed with one another, an even number; a batch that is not made of such is one group.
+            The same groups give the same crops, whatever batch they are in.
+
     Shape: (B, H, W, 3) -> the same
     """
-    count = int(len(crops) * share)
-    if count < 3:
+    if len(crops) % group:
+        group = len(crops) // 2 * 2
+    if group < 6:  # three channels of three crops
         return crops
-    mixed = mx.stack([mx.roll(crops[:count, ..., c], c, 0) for c in range(3)], axis=-1)
-    return mx.concatenate([mixed, crops[count:]])
+    whole = len(crops) // group * group
+    pairs = crops[:whole].reshape(-1, group // 2, 2, *crops.shape[1:])
+    mixed = mx.stack([mx.roll(pairs[:, :, 0, ..., c], c, 1) for c in range(3)], axis=-1)
+    result = mx.stack([mixed, pairs[:, :, 1]], axis=2).reshape(whole, *crops.shape[1:])
+    return mx.concatenate([result, crops[whole:]])
 
 
 def examples(crops: mx.array, config: ReconstructorConfig) -> Examples:
@@ -57,3 +66,10 @@ def examples(crops: mx.array, config: ReconstructorConfig) -> Examples:
     base = 2 * guided_base(film, radius=8, epsilon=0.01) - 1
     target = target - base
     return Examples(mx.where(mask, target, 0), mask, base, target, flat_areas(film).astype(mx.float32))
+
+
+def squared_error(prediction: mx.array, batch: Examples) -> mx.array:
+    """Return the sum of the squared errors that count, and how many values do."""
+    error = (prediction - batch.target) * batch.weight
+    squares = (error * error).sum((1, 2, 3)).sum()  # in two stages, for float32's sake
+    return mx.stack([squares, batch.weight.sum((1, 2, 3)).sum() * error.shape[-1]])

@@ -71,3 +71,14 @@ def test_bad_flags_are_refused(rolls, tmp_path, capsys, flags, message):
 def test_a_folder_without_scans_is_refused(tmp_path, capsys):
     assert main(["train", "reconstructor", str(tmp_path), "-o", str(tmp_path / "o")]) == 1
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_what_a_step_takes_is_told_and_what_does_not_fit_refused_before_any_work(rolls, tmp_path, capsys):
+    command = ["train", "reconstructor", str(rolls), "-o", str(tmp_path / "o"), *FLAGS]
+    assert main([*command, "--memory-gb", "0.0001"]) == 1
+    printed = capsys.readouterr()
+    assert "of 0.0 GiB" in printed.err
+    assert "would" in printed.err
+    assert not (tmp_path / "o").exists()
+    assert main([*command, "--memory-gb", "4"]) == 0
+    assert "of 4.0 GiB; up to" in capsys.readouterr().out

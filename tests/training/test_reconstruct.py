@@ -5,7 +5,7 @@ from d2f_mlx import checkpoint
 from d2f_mlx.data import StreamConfig, crop_batches, grid_crops
 from d2f_mlx.grain import HalideStatistics, normalised_convolution
 from d2f_mlx.models import Reconstructor, ReconstructorConfig
-from d2f_mlx.training import Judge, TrainConfig, examples, reconstruct, train_reconstructor
+from d2f_mlx.training import Judge, TrainConfig, examples, judge, reconstruct, step, train_reconstructor
 from d2f_mlx.training.examples import shuffled
 
 import mlx.core as mx
@@ -27,7 +27,7 @@ SHORT = TrainConfig(steps=6, learning_rate=3e-3, warmup=2, evaluate_every=3, eva
 
 @pytest.fixture(autouse=True)
 def _small_evaluation_crops(monkeypatch):
-    monkeypatch.setattr(reconstruct, "EVALUATION_CROP", SIDE)
+    monkeypatch.setattr(judge, "EVALUATION_CROP", SIDE)
 
 
 def scan(path, seed, side=64):
@@ -115,10 +115,10 @@ def test_the_compiled_loop_equals_a_plain_one(train, scans):
         return (squares * batch.weight).sum() / (3 * batch.weight.sum())
 
     expected, top, low = [], config.learning_rate, config.learning_rate / 100
-    for step, crops in enumerate(crop_batches(scans[0], stream, steps=SHORT.steps)):
-        fall = 0.5 * (1 + np.cos(np.pi * (step - SHORT.warmup) / (SHORT.steps - SHORT.warmup)))
-        optimizer.learning_rate = low + (top - low) * (step / SHORT.warmup if step < SHORT.warmup else fall)
-        value, gradients = nn.value_and_grad(network, loss)(examples(shuffled(mx.array(crops)), UNET))
+    for number, crops in enumerate(crop_batches(scans[0], stream, steps=SHORT.steps)):
+        fall = 0.5 * (1 + np.cos(np.pi * (number - SHORT.warmup) / (SHORT.steps - SHORT.warmup)))
+        optimizer.learning_rate = low + (top - low) * (number / SHORT.warmup if number < SHORT.warmup else fall)
+        value, gradients = nn.value_and_grad(network, loss)(examples(shuffled(mx.array(crops), 8), UNET))
         optimizer.update(network, gradients)
         expected.append(value.item())
     np.testing.assert_allclose(losses(found), expected, rtol=10 * SAME)
@@ -146,22 +146,23 @@ def test_a_finished_training_resumes_to_its_model(train):
     assert_close_weights(again, model)
 
 
-def test_an_interrupt_inside_a_step_counts_the_step_that_its_weights_have_made(train, monkeypatch):
+def test_a_step_that_was_interrupted_is_done_again(train, monkeypatch):
     whole, _ = train("whole")
     evaluate, calls = mx.eval, []
 
     def interrupted(*arrays):
         evaluate(*arrays)
         calls.append(len(arrays))
-        if calls.count(2) == 3:  # the loop's own calls, which pass loss and state
+        if calls.count(2) == 3:  # the step's last call, which passes state and loss
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(mx, "eval", interrupted)
         before, _ = train("parts")
     after, _ = train("parts", resume=True)
-    assert [r.step for r in before + after] == [1, 2, 4, 5, 6]
-    np.testing.assert_allclose(losses(after), losses(whole)[3:], rtol=SAME)
+    # What was interrupted before its result was taken over is done again.
+    assert [r.step for r in before + after] == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(losses(after), losses(whole)[2:], rtol=SAME)
 
 
 def test_an_interrupt_while_the_step_is_traced_saves_nothing(train, tmp_path, monkeypatch):
@@ -171,7 +172,7 @@ def test_an_interrupt_while_the_step_is_traced_saves_nothing(train, tmp_path, mo
         return examples(crops, config)
 
     with monkeypatch.context() as patch:
-        patch.setattr(reconstruct, "examples", interrupted)
+        patch.setattr(step, "examples", interrupted)
         assert train()[1] is None
     assert list((tmp_path / "run").iterdir()) == []
     assert len(train()[0]) == 6
@@ -260,15 +261,28 @@ def test_structure_counts_in_the_absolute_way_only():
     np.testing.assert_array_equal(np.array(examples(crops, DIANET).weight), 1)
 
 
-def test_a_share_of_the_crops_get_their_channels_from_others():
+def test_every_second_crop_gets_its_channels_from_others_of_its_group():
     crops = np.random.default_rng(0).integers(0, 256, (16, 5, 4, 3)).astype(np.uint8)
-    mixed = np.array(shuffled(mx.array(crops), 0.25))
-    np.testing.assert_array_equal(mixed[4:], crops[4:])
-    sources = [[np.flatnonzero((crops[..., c] == m[..., c]).all((1, 2))).tolist() for c in range(3)] for m in mixed[:4]]
-    assert all(len({crop for (crop,) in crops_of_channels}) == 3 for crops_of_channels in sources)
-    assert sorted(crop for (_, (crop,), _) in sources) == [0, 1, 2, 3]
-    few = mx.array(crops[:8])
-    np.testing.assert_array_equal(np.array(shuffled(few, 0.25)), crops[:8])
+    mixed = np.array(shuffled(mx.array(crops), 8))
+    np.testing.assert_array_equal(mixed[1::2], crops[1::2])
+    for first in (0, 8):
+        group = mixed[first : first + 8 : 2]
+        sources = np.array(
+            [[(crops[..., c] == m[..., c]).all((1, 2)).nonzero()[0][0] for c in range(3)] for m in group]
+        )
+        np.testing.assert_array_equal(sources[:, 0], first + np.arange(0, 8, 2))
+        assert all(len(set(row)) == 3 for row in sources.tolist())
+        assert set(sources.ravel().tolist()) == set(range(first, first + 8, 2))
+    np.testing.assert_array_equal(np.array(shuffled(mx.array(crops[8:]), 8)), mixed[8:])
+
+
+@pytest.mark.parametrize(("crops", "mixed"), [(4, False), (6, True), (7, True), (12, True)])
+def test_a_batch_that_is_not_made_of_groups_is_one(crops, mixed):
+    pixels = np.random.default_rng(0).integers(0, 256, (crops, 5, 4, 3)).astype(np.uint8)
+    found = np.array(shuffled(mx.array(pixels), 8))
+    assert found.shape == pixels.shape
+    np.testing.assert_array_equal(found[1::2], pixels[1::2])
+    assert (found[0] != pixels[0]).any() == mixed
 
 
 def test_statistics_are_saved_beside_the_model(train, tmp_path):

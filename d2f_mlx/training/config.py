@@ -1,0 +1,78 @@
+"""How a training goes, and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast a reconstructor learns.
+
+    Args:
+        steps: Batches in all.
+        learning_rate: Adam's, at its highest.
+        warmup: Steps of linear rise before the cosine fall to a hundredth.
+        evaluate_every: Steps between evaluations on the held-out scans, each followed by a checkpoint.
+        evaluation_crops: Crops of 128 x 128 taken from each held-out scan.
+        ema: Share of its past in a running mean of the weights (0.999, say), which is judged and kept then; 0 for none.
+        precision: What the network computes in; weights, losses and sums are float32 in any case.
+        accumulate: Parts that a batch is worked through in, one after the other: less memory, the same result.
+        memory_gb: Memory that a step may take, in GiB; 0 for what the machine has free.
+        timeout: Seconds to wait in a step for the other machines, where several train together.
+    """
+
+    steps: int = 3000
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    evaluate_every: int = 250
+    evaluation_crops: int = 4
+    ema: float = 0.0
+    precision: Precision = "float32"
+    accumulate: int = 1
+    memory_gb: float = 0.0
+    timeout: float = 45.0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "evaluate_every", "evaluation_crops", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"TrainConfig expects {name} >= 1, got {getattr(self, name)}")
+        if not 0 < self.learning_rate < 1 or self.warmup < 0:
+            raise ValueError(
+                f"TrainConfig expects 0 < learning_rate < 1 and warmup >= 0, got {self.learning_rate}, {self.warmup}"
+            )
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"TrainConfig expects 0 <= ema < 1, got {self.ema}")
+        if self.precision not in get_args(Precision):
+            raise ValueError(
+                f"TrainConfig expects a precision of {', '.join(get_args(Precision))}, got {self.precision!r}"
+            )
+        if not self.memory_gb >= 0 or not self.timeout > 0:
+            raise ValueError(
+                f"TrainConfig expects memory_gb >= 0 and timeout > 0, got {self.memory_gb}, {self.timeout}"
+            )
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a callback is told after a step.
+
+    Args:
+        step: Steps done.
+        loss: The step's mean squared error, pictures in [-1, 1].
+        evaluation: After an evaluation: held-out ``mse`` and ``psnr`` (pictures in [0, 1]), and ``rival_mse`` and
+            ``rival_psnr`` of normalised convolution on the same halides.
+        meter: Prepare time, process time and compute efficiency so far.
+    """
+
+    step: int
+    loss: float
+    evaluation: dict[str, float] | None = None
+    meter: dict[str, float] = field(default_factory=dict)
+
+
+Callback = Callable[[Report], None]

@@ -1,0 +1,122 @@
+"""The files of a training: what resuming needs, and the best model so far."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import mlx.core as mx
+from mlx.utils import tree_flatten, tree_unflatten
+
+from .. import checkpoint
+from ..data import StreamConfig
+from ..grain import HalideStatistics
+from ..models import Reconstructor, ReconstructorConfig
+from .config import TrainConfig
+from .step import Step
+
+_LAST = "last.safetensors"
+_PARTS = ("model.", "average.", "optimizer.")
+# What changes no result.
+_FREE = ("prefetch", "threads", "cache_mb", "cache_dir", "cache_gb", "accumulate", "memory_gb", "timeout")
+
+
+def can_resume(folder: Path) -> bool:
+    """Tell whether a folder holds a training that can be resumed."""
+    return (folder / _LAST).is_file()
+
+
+def check_folder(folder: Path, resume: bool) -> None:
+    """See to it that a training can write here.
+
+    Raises: ValueError for a folder with a model or a training, or, to resume, without one; OSError where it cannot be
+        made.
+    """
+    if resume and not can_resume(folder):
+        raise ValueError(f"{folder / _LAST}: no such file, so there is nothing to resume")
+    if not resume and any((folder / name).exists() for name in (_LAST, "config.json")):
+        raise ValueError(f"{folder}: holds a model or a training already; resume it or choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def settings_of(
+    model: ReconstructorConfig,
+    stream: StreamConfig,
+    config: TrainConfig,
+    train: Sequence[Path],
+    held_out: Sequence[Path],
+) -> str:
+    """Write down all that decides the losses and the best of them: what has to be the same to resume."""
+    names = json.dumps([[os.fsdecode(path.name) for path in paths] for paths in (train, held_out)])
+    scans = hashlib.sha256(names.encode()).hexdigest()
+    values = {**asdict(model), **asdict(stream), **asdict(config), "scans": scans}
+    return json.dumps({name: value for name, value in values.items() if name not in _FREE}, sort_keys=True)
+
+
+class Files:
+    """What a training writes.
+
+    Args:
+        folder: Where to.
+        network: The model to keep, with the weights to be kept.
+        step: What resuming needs.
+        settings: From `settings_of`.
+        statistics: The film's, saved beside the model.
+        writes: Whether this process writes at all; of several one does.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        network: Reconstructor,
+        step: Step,
+        settings: str,
+        statistics: HalideStatistics | None,
+        writes: bool,
+    ) -> None:
+        self._folder, self._network, self._step = folder, network, step
+        self._settings, self._statistics, self._writes = settings, statistics, writes
+        self._best = float("inf")
+
+    def keep(self, error: float) -> None:
+        """Save the training, and the model too if it is the best so far."""
+        if error < self._best:
+            self._best = error
+            self._save_model()
+        self.save()
+
+    def _save_model(self) -> None:
+        if self._writes:
+            checkpoint.save(self._folder, self._network, self._statistics)
+
+    def save(self) -> None:
+        """Save all that a resumption needs, and a model where there is none yet."""
+        if not self._writes:
+            return
+        if not (self._folder / "config.json").exists():
+            self._save_model()
+        step = self._step
+        trees = (step.parameters, step.average, step.optimizer_state)
+        arrays: dict[str, mx.array] = {}
+        for part, tree in zip(_PARTS, trees, strict=True):
+            tree_flatten(tree, f".{part[:-1]}", destination=arrays)
+        metadata = {"step": str(step.count), "best": repr(self._best), "settings": self._settings}
+        checkpoint.save_arrays(self._folder / _LAST, arrays, metadata)
+
+    def restore(self) -> None:
+        """Load what `save` wrote.
+
+        Raises: ValueError if there is nothing, or if it was trained with other settings.
+        """
+        path = self._folder / _LAST
+        arrays, metadata = checkpoint.load_arrays(path)
+        if metadata.get("settings") != self._settings:
+            raise ValueError(f"{path}: was trained with other settings or scans; give the same ones to resume")
+        mx.eval(arrays)
+        parts = [[(name[len(part) :], a) for name, a in arrays.items() if name.startswith(part)] for part in _PARTS]
+        self._step.set(*(tree_unflatten(part) if part else {} for part in parts))
+        self._best = float(metadata["best"])
