@@ -11,7 +11,7 @@ from . import backend as backend  # isort: skip  (it puts a fast BLAS under MLX 
 from . import checkpoint, color, evaluate, film, grain, images, models
 from .checkpoint import from_pretrained
 from .color import Lut3D
-from .develop import DevelopConfig, Developer, contact_sheet, develop, film_look
+from .develop import DevelopConfig, Developer, contact_sheet, develop, develop_files, film_look
 from .film import Darkroom, FilmStock, PrintStock, Scanner, prints, stocks
 from .grain import GrainMeasurement, HalideStatistics, density, extrema, halide_image, peaks, scatter, valleys
 from .images import read, write
@@ -37,6 +37,7 @@ __all__ = [
     "contact_sheet",
     "density",
     "develop",
+    "develop_files",
     "evaluate",
     "extrema",
     "film",

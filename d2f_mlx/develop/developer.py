@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any, overload
@@ -53,6 +53,16 @@ class Developer:
         engine: Engine | None = None,
     ) -> None:
         self._config = config or DevelopConfig()
+        self._again = partial(
+            Developer,
+            config,
+            stock=stock,
+            darkroom=darkroom,
+            scanner=scanner,
+            network=network,
+            statistics=statistics,
+            engine=engine,
+        )
         if not isinstance(darkroom, Darkroom | None):
             raise ValueError(f"develop expects a Darkroom, such as Darkroom(print='scan'), got {darkroom!r}")
         if stock is None and self._config.stock:
@@ -73,6 +83,10 @@ class Developer:
             engine = StochasticEngine(self._config, stock=stock, scanner=scanner)
         self._engine = engine
         self._streams = [mx.new_stream(mx.default_device()) for _ in range(engine.parallel - 1)]
+
+    def __reduce__(self) -> tuple[Callable[[], Developer], tuple[()]]:
+        """Pickle what it was made of: another process makes its own."""
+        return self._again, ()
 
     def _colours(
         self, stock: FilmStock | None, darkroom: Darkroom | None, scanner: Scanner | None
