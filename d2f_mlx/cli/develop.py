@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import zlib
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
-import mlx.core as mx
 from tqdm import tqdm
 
-from .. import images
-from ..develop import DevelopConfig, Developer
+from ..develop import DevelopConfig, Developer, develop_files
 from ..film import Darkroom, Scanner
 from .flags import add_flags, from_flags
+from .plan import plan, shard, shard_of
 
 _EIGHT_BITS = (".jpg", ".jpeg", ".webp")
 
@@ -56,6 +57,20 @@ def add_parser(
     parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100 (default: 95)")
     parser.add_argument("--bits", type=int, choices=(8, 16), help="of PNG and TIFF; the photo's own by default")
     parser.add_argument("--force", action="store_true", help="develop again what is already there")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="processes that share the pictures out, for machines that develop on the CPU; on a GPU, which they would "
+        "share, 1 is right (default: 1)",
+    )
+    parser.add_argument(
+        "--shard",
+        type=shard_of,
+        metavar="I/N",
+        help="develop one picture in N, from the Ith on in the order of the photos' names: N machines that are given "
+        "the same photos and 1/N, 2/N, ... N/N develop each picture once",
+    )
     for config in (DevelopConfig, Scanner):
         add_flags(parser, config, leave_out=fixed)
     parser.set_defaults(run=run, **fixed)
@@ -67,25 +82,65 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.out:
         raise ValueError("develop expects the name of an output, got an empty one")
     developer = developer_from(arguments)
-    jobs, failures = plan(arguments.photos, Path(arguments.out))
-    if arguments.bits == 16 and any(out.suffix.lower() in _EIGHT_BITS for _, out in jobs):
+    pairs, failures = plan(arguments.photos, Path(arguments.out))
+    if arguments.bits == 16 and any(out.suffix.lower() in _EIGHT_BITS for _, out in pairs):
         raise ValueError(f"--bits 16 is for PNG and TIFF; {' '.join(_EIGHT_BITS)} hold 8")
-    if not 1 <= arguments.quality <= 100:
-        raise ValueError(f"--quality is from 1 to 100, got {arguments.quality}")
+    if arguments.shard:
+        pairs = shard(pairs, *arguments.shard)
     for failure in failures:
         print(f"d2f: {failure}", file=sys.stderr)
-    bar = tqdm(jobs, desc=arguments.command, unit="picture", disable=None)
-    for photo, out in bar:
-        bar.set_postfix_str(photo.name)
-        if out.exists() and not arguments.force:
-            tqdm.write(f"{out}: exists, skipped (--force develops it again)", file=sys.stderr)
-            continue
-        try:
-            _develop(developer, photo, out, arguments)
-        except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            failures.append(str(error) or f"{photo}: out of memory")
-            tqdm.write(f"d2f: {failures[-1]}", file=sys.stderr)
-    return 1 if failures else 0
+    return _developed(developer, pairs, len(failures), arguments)
+
+
+def _developed(developer: Developer, pairs: list[tuple[Path, Path]], failed: int, arguments: argparse.Namespace) -> int:
+    """Develop, show how far it is, sum up on stderr, and return the exit status."""
+    skipped, megapixels, start = 0, [], time.perf_counter()
+    with (
+        tqdm(total=len(pairs), desc=arguments.command, unit="picture", disable=None) as bar,
+        tqdm(unit="tile", leave=False, disable=None if arguments.jobs == 1 else True) as tiles,
+    ):
+
+        def wanted() -> Iterator[tuple[Path, Path]]:
+            nonlocal skipped
+            for photo, out in pairs:
+                if arguments.force or not out.exists():
+                    yield photo, out
+                else:
+                    skipped += 1
+                    bar.update()
+
+        def progress(photo: Path, done: int, total: int) -> None:
+            if done == 1:
+                tiles.reset(total)
+                tiles.set_description_str(photo.name)
+            tiles.update(done - tiles.n)
+
+        results = develop_files(
+            developer,
+            wanted(),
+            seed=arguments.seed,
+            quality=arguments.quality,
+            bits=arguments.bits,
+            jobs=arguments.jobs,
+            progress=progress,
+        )
+        with closing(results), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # of harmless damage, as where pictures are read in threads
+            for done in results:
+                bar.update()
+                if done.error:
+                    failed += 1
+                    tqdm.write(f"d2f: {done.error}", file=sys.stderr)
+                else:
+                    megapixels.append(done.size[0] * done.size[1] / 1e6)
+    seconds = time.perf_counter() - start
+    there = " (already there; --force develops them again)" if skipped else ""
+    print(
+        f"d2f: {len(megapixels)} developed, {skipped} skipped{there}, {failed} failed; {seconds:.1f} s, "
+        f"{len(megapixels) / seconds:.2f} pictures/s, {sum(megapixels) / seconds:.1f} megapixels/s",
+        file=sys.stderr,
+    )
+    return 1 if failed else 0
 
 
 def developer_from(arguments: argparse.Namespace) -> Developer:
@@ -95,69 +150,3 @@ def developer_from(arguments: argparse.Namespace) -> Developer:
         darkroom=from_flags(arguments, Darkroom),
         scanner=from_flags(arguments, Scanner),
     )
-
-
-def _develop(developer: Developer, photo: Path, out: Path, arguments: argparse.Namespace) -> None:
-    picture = images.read(photo)
-    seed = (arguments.seed + zlib.crc32(os.fsencode(photo.name))) % 2**63
-    with tqdm(desc=photo.name, unit="tile", leave=False, disable=None) as tiles:
-
-        def progress(done: int, total: int) -> None:
-            tiles.total = total
-            tiles.update(done - tiles.n)
-
-        try:
-            film = developer(picture, key=mx.random.key(seed), progress=progress)
-        except ValueError as error:
-            raise images.ImageFileError(f"{photo.name}: {error}") from error
-    out.parent.mkdir(parents=True, exist_ok=True)
-    images.write(out, film.pixels, exif=film.exif, icc=film.icc, quality=arguments.quality, bits=arguments.bits)
-
-
-def plan(inputs: list[str], out: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Pair every photo with its output and list the inputs that hold none.
-
-    A folder's pictures keep their place below it; what lies in the output's folder is no input.
-
-    Raises: ValueError if an output would be an input, or two photos would have one output.
-    """
-    if "" in inputs:
-        raise ValueError("develop expects the names of photos, got an empty one")
-    pairs: list[tuple[Path, Path]] = []
-    problems: list[str] = []
-    single = len(inputs) == 1 and not Path(inputs[0]).is_dir() and not out.is_dir() and out.suffix != ""
-    if single and out.suffix.lower() not in images.SUFFIXES:
-        raise ValueError(f"{out}: cannot write this kind of file; supported are {' '.join(images.SUFFIXES)}")
-    if not single and out.suffix.lower() in images.SUFFIXES and not out.is_dir():
-        raise ValueError(f"{out}: develop expects a folder for several photos, got a picture's name")
-    for name in inputs:
-        try:
-            found = images.find([name])
-        except images.ImageFileError as error:
-            problems.append(str(error))
-            continue
-        root = Path(name)
-        if root.is_dir():
-            found = [photo for photo in found if out.resolve() not in photo.resolve().parents or _same(out, root)]
-        else:
-            root = root.parent
-        pairs += [(photo, out if single else out / photo.relative_to(root)) for photo in found]
-    sources = {_identity(photo) for photo, _ in pairs}
-    taken: dict[str, Path] = {}
-    for photo, target in pairs:
-        if target.exists() and _identity(target) in sources:
-            raise ValueError(f"{target}: is an input; choose another output")
-        other = taken.setdefault(str(target.resolve()).casefold(), photo)
-        if other != photo:
-            raise ValueError(f"{target}: would hold both {other} and {photo}")
-    return pairs, problems
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    """Tell a file by its place on the disk: other spellings and hard links of one file are that file."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.exists() and one.samefile(other)

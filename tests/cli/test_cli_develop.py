@@ -1,10 +1,12 @@
 import os
+import re
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import d2f_mlx as d2f
-from d2f_mlx import images
+from d2f_mlx import cli, images
 from d2f_mlx.cli import main
-from d2f_mlx.cli.develop import plan
+from d2f_mlx.cli.plan import plan
 from d2f_mlx.film import DEFAULT
 
 import numpy as np
@@ -113,6 +115,7 @@ def test_two_photos_cannot_share_an_output(photo, tmp_path):
         (["--strength", "9"], "strength in [0, 4]"),
         (["--density-scale", "0"], "density_scale in (0, 9]"),
         (["--tile", "-1"], "tile"),
+        (["--jobs", "0"], "1 job or more"),
     ],
 )
 def test_bad_flags_are_refused_before_any_work(photo, tmp_path, capsys, flags, message):
@@ -142,13 +145,73 @@ def test_another_name_of_an_input_is_still_an_input(photo, tmp_path):
     [
         ("film.heic", [], "cannot write this kind of file"),
         ("film.jpg", ["--bits", "16"], "--bits 16"),
-        ("film.jpg", ["--quality", "0"], "--quality"),
+        ("film.jpg", ["--quality", "0"], "quality from 1 to 100"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before_any_work(photo, network, tmp_path, capsys, out, flags, message):
     assert develop(photo, "-o", tmp_path / out, "--reconstructor", network, *flags) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / out).exists()
+
+
+@pytest.fixture
+def roll(photo):
+    for name in ("2.png", "3.png", "4.png"):
+        photo.with_name(name).write_bytes(photo.read_bytes())
+    return photo.rename(photo.with_name("1.png")).parent
+
+
+def test_shards_develop_each_picture_once(roll, network, tmp_path, capsys):
+    out = tmp_path / "out"
+    for shard, names in (("2/3", ["2.png"]), ("1/3", ["1.png", "2.png", "4.png"])):
+        assert develop(roll, "-o", out, "--reconstructor", network, "--shard", shard) == 0
+        assert sorted(path.name for path in out.iterdir()) == names
+    assert "skipped" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        develop(roll, "-o", out, "--shard", "4/3")
+    assert "expects I/N with I from 1 to N, such as 1/8, got '4/3'" in capsys.readouterr().err
+
+
+def test_a_shard_is_checked_against_the_others(roll, network, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "4.png").symlink_to(roll / "4.png")
+    assert develop(roll, "-o", out, "--reconstructor", network, "--shard", "1/4") == 1
+    assert "is an input" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["4.png"]
+
+
+def test_a_batch_is_summed_up(roll, network, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "1.png").touch()
+    (roll / "2.png").write_bytes(b"not a picture")
+    assert develop(roll, tmp_path / "nowhere", "-o", out, "--reconstructor", network) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    counts = r"d2f: 2 developed, 1 skipped \(already there; --force develops them again\), 2 failed; "
+    found = re.fullmatch(counts + r"([\d.]+) s, ([\d.]+) pictures/s, ([\d.]+) megapixels/s", last)
+    assert found
+
+
+def test_jobs_reach_the_batch(roll, network, tmp_path, monkeypatch):
+    asked = []
+
+    def batch(_developer, pairs, **options):
+        asked.append((len(list(pairs)), options["jobs"], options["seed"], options["quality"], options["bits"]))
+        yield from ()
+
+    monkeypatch.setattr(cli.develop, "develop_files", batch)
+    flags = ["--jobs", 3, "--seed", 4, "--quality", 90, "--bits", 16]
+    assert develop(roll, "-o", tmp_path / "out", "--reconstructor", network, *flags) == 0
+    assert asked == [(4, 3, 4, 90, 16)]
+
+
+def test_harmless_damage_is_passed_over(network, tmp_path):
+    photo = tmp_path / "photo.jpg"
+    Image.new("RGB", (40, 30), "grey").save(photo, exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x0f\x01")
+    with pytest.warns(UserWarning, match="Corrupt EXIF"), ThreadPoolExecutor(1) as pool:
+        pool.submit(images.read, photo).result()
+    assert develop(photo, "-o", tmp_path / "film.jpg", "--reconstructor", network) == 0
 
 
 @pytest.mark.parametrize(
