@@ -59,11 +59,15 @@ def publish(title: str, rows: Sequence[Mapping[str, object]], json_path: Path | 
             )
         )
     if json_path is not None:
-        partial = json_path.with_name(f".{json_path.name}.partial")
-        partial.write_text(
-            json.dumps({"title": title, "machine": machine, "rows": list(rows), **also}, indent=2) + "\n"
-        )
-        partial.replace(json_path)
+        write_json(title, rows, json_path, **also)
+
+
+def write_json(title: str, rows: Sequence[Mapping[str, object]], path: Path, **also: object) -> None:
+    """Write a table, the machine and what goes with them."""
+    partial = path.with_name(f".{path.name}.partial")
+    document = {"title": title, "machine": environment(), "rows": list(rows), **also}
+    partial.write_text(json.dumps(document, indent=2) + "\n")
+    partial.replace(path)
 
 
 def _cell(value: object) -> str:
