@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ from d2f_mlx.develop import Colour, DevelopConfig, Developer, FilmColour, Halide
 from d2f_mlx.develop.developer import _TO_TYPE, _floats
 from d2f_mlx.develop.halide import _DRIFT
 from d2f_mlx.develop.stochastic import scanned
-from d2f_mlx.film import DEFAULT, Darkroom, FilmStock, Optics, ScannedGrain, Scanner, boolean_grain
-from d2f_mlx.grain import Halides, halide_mask, normalised_convolution, scatter
+from d2f_mlx.film import DEFAULT, BooleanGrain, Darkroom, FilmStock, Optics, ScannedGrain, Scanner, boolean_grain
+from d2f_mlx.grain import Halides, boolean_view, halide_mask, normalised_convolution, scatter
 from d2f_mlx.grain.filters import averaged, correlate, gaussian_taps
 from d2f_mlx.grain.gaussian import heavy_tailed, unit_grain, white_noise
 from d2f_mlx.grain.interpolate import RADIUS
@@ -121,8 +123,7 @@ def develop_table(name: str, size: tuple[int, int], limits: Limits, repeats: int
             stages.append(Stage("density behind the photo", grain.behind, [photo], _BEHIND * pixels))
             discs = boolean_grain(stock, grain) if config.grain == "boolean" else None
             if discs:
-                run: Callable[..., mx.array] = lambda density: discs.unit(density, key, (0, 0))  # noqa: E731
-                stages.append(Stage("discs", run, [grain.behind(photo)]))
+                stages += disc_stages(discs, grain.behind(photo), key)
             else:
                 stages += grain_stages(grain, key, edge)
             put = mx.compile(add_grain)
@@ -137,20 +138,23 @@ def develop_table(name: str, size: tuple[int, int], limits: Limits, repeats: int
         row["stage, by megapixel"] = row.pop("stage")
     order = ["stage, by megapixel", *list(rows[0])[:-1]]
     rows = [{column: row[column] for column in order} for row in rows]
-    taken, how = whole_ms(name, config, size)
-    rows.append({order[0]: f"whole, {engine.parallel} at once{how}", "ms": taken, "share": ""})
-    return f"{name}, {size[1]} x {size[0]}: {tiling}", rows
+    return f"{name}, {size[1]} x {size[0]}: {tiling}", [*rows, whole_row(order, name, config, engine.parallel, size)]
 
 
-def whole_ms(name: str, config: DevelopConfig, size: tuple[int, int]) -> tuple[float, str]:
-    """Time a `Developer` on the picture, or on a part of it at its pitch; return ms by megapixel, and what part."""
+def whole_row(
+    columns: list[str], name: str, config: DevelopConfig, parallel: int, size: tuple[int, int]
+) -> dict[str, Any]:
+    """Time a `Developer` on the picture, or on a part of it at its pitch."""
     side = ENGINES[name].part
     part = (min(size[0], side or size[0]), min(size[1], side or size[1]))
     if side and config.grain != "halide":
         config = replace(config, enlargement=max(size) / max(part))
     developer, photo = Developer(config), picture(*part)
-    taken = median_ms(lambda: developer(photo), 1, 1) / (part[0] * part[1] / 1e6)
-    return taken, f" ({part[1]} x {part[0]} measured)" if side else ""
+    developer(photo)
+    mx.reset_peak_memory()
+    ms = median_ms(lambda: developer(photo), 1, 0) / (part[0] * part[1] / 1e6)
+    what = f"whole, {parallel} at once" + (f" ({part[1]} x {part[0]} measured)" if side else "")
+    return {**dict.fromkeys(columns, ""), columns[0]: what, "ms": ms, "peak MiB": mx.get_peak_memory() / 2**20}
 
 
 def colour_stages(
@@ -191,8 +195,6 @@ def grain_stages(grain: ScannedGrain, key: mx.array, edge: int) -> Iterator[Stag
     noisy = (edge + side - 1, edge + side - 1)
     noise_flop = modes * noisy[0] * noisy[1] * (_BELL + 16 / 3)  # 16 sums and halves for 2 x 2 points, all levels 4/3
     filter_flop, mix_flop = modes * edge**2 * 2 * side**2, edge**2 * 3 * (2 * modes - 1 + 6)
-    if field.ratio != 1:  # resampling is not counted
-        noise_flop = filter_flop = mix_flop = float("nan")
 
     def noise(key: mx.array, origin: mx.array) -> list[mx.array]:
         return [white_noise(key, field.level, origin, noisy, mode) for mode in range(modes)]
@@ -212,6 +214,17 @@ def grain_stages(grain: ScannedGrain, key: mx.array, edge: int) -> Iterator[Stag
     yield Stage(
         "  mixed, tails", mx.compile(mixed), [[p[:edge, :edge] for p in planes], field.mixing, field.tail], mix_flop
     )
+
+
+def disc_stages(discs: BooleanGrain, density: mx.array, key: mx.array) -> Iterator[Stage]:
+    """List how discs are thrown and looked at, and what each layer takes; what they ask for depends on the picture."""
+    yield Stage("discs", partial(discs.unit, key=key, origin=(0, 0)), [density])
+    side = math.ceil(density.shape[0] / discs.zoom)
+    coverage = 1 - mx.power(10, -mx.maximum(density, 0))[:side, :side, :1]
+    for layer in discs.layers:
+        law = {"radius": layer.radius, "radius_sigma": layer.radius_sigma, "blur": layer.blur, "zoom": discs.zoom}
+        view = partial(boolean_view, **law, key=key)
+        yield Stage(f"  layer of radius {layer.radius:.2f}", view, [mx.clip(coverage, 0, 1)])
 
 
 def scatter_stages(engine: HalideEngine, photo: mx.array, key: mx.array) -> Iterator[Stage]:
