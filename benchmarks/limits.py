@@ -141,6 +141,7 @@ class Found:
         least: The least milliseconds that the limits allow.
         bound: Which of them.
         peak: Bytes that MLX held at most, without the inputs.
+        cores: CPU time against time: how many cores it kept busy, below 1 where others had the machine too.
     """
 
     name: str
@@ -150,6 +151,7 @@ class Found:
     least: float
     bound: str
     peak: int
+    cores: float
 
     def row(self, whole_ms: float, per: float = 1.0) -> dict[str, Any]:
         """Make a table's line, with the share of a whole; times, operations and bytes go by ``per``."""
@@ -158,6 +160,7 @@ class Found:
             "stage": self.name,
             "ms": self.ms * per,
             "share": f"{self.ms / whole_ms:.1%}",
+            "cores": f"{self.cores:.2f}",
             "GFLOP": "" if flop is None else flop * per,
             "MB": self.moved / 1e6 * per,
             "GFLOP/s": "" if flop is None else 1e3 * flop / self.ms,
@@ -178,8 +181,11 @@ def measure(stage: Stage, limits: Limits, repeats: int) -> Found:
     mx.eval(_arrays(result))
     peak, moved = mx.get_peak_memory() - before, _nbytes(stage.inputs) + _nbytes(result)
     del result
+    start, busy = time.perf_counter(), time.process_time()
     ms = median_ms(lambda: mx.eval(_arrays(stage.run(*stage.inputs))), repeats, 0)
-    return Found(stage.name, ms, stage.flop, moved, *limits.least_ms(stage.flop or 0, moved, stage.products), peak)
+    cores = (time.process_time() - busy) / (time.perf_counter() - start)
+    least, bound = limits.least_ms(stage.flop or 0, moved, stage.products)
+    return Found(stage.name, ms, stage.flop, moved, least, bound, peak, cores)
 
 
 def together(name: str, parts: Sequence[Found]) -> Found:
@@ -187,7 +193,8 @@ def together(name: str, parts: Sequence[Found]) -> Found:
     flop = sum(part.flop or 0 for part in parts) or None
     longest = max(parts, key=lambda part: part.least)
     ms, moved, least = (sum(values) for values in zip(*((p.ms, p.moved, p.least) for p in parts), strict=True))
-    return Found(name, ms, flop, moved, least, longest.bound, max(part.peak for part in parts))
+    cores = sum(part.ms * part.cores for part in parts) / ms
+    return Found(name, ms, flop, moved, least, longest.bound, max(part.peak for part in parts), cores)
 
 
 def _arrays(tree: object) -> list[mx.array]:

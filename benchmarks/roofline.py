@@ -4,8 +4,9 @@
 
 Limits are measured in the same run: matrix products (all cores), compiled arithmetic and negation of a large array (one
 stream, which on a CPU is one core). "of limit" is the least time that a stage's operations or its bytes would take at
-these, whichever is longer, against the time it takes; above 100 % its bytes were in a cache. Operations are counted
-from shapes and the code, bytes are those of the stage's inputs and result.
+these, whichever is longer, against the time it takes; above 100 % its bytes were in a cache, or it computes in bytes,
+of which a vector holds more than of floats. Operations are counted from shapes and the code, bytes are those of the
+stage's inputs and result. "cores" is CPU time by time: on a busy machine, time by cores says more than time.
 
 Developing is measured on one tile as it is cut from the picture, its overlap included, and scaled to the picture by the
 number of tiles. Stages run one after the other here; the whole, with as many tiles at once as the engine takes, stands
@@ -140,6 +141,7 @@ def step_rows(network: Reconstructor, crop: int, batch: int, limits: Limits, rep
         "stage": "backward, by difference",
         "ms": back,
         "share": f"{back / whole.ms:.1%}",
+        "cores": "",
         "GFLOP": backward_flop / 1e9,
         "GFLOP/s": backward_flop / back / 1e6,
         "bound by": bound,

@@ -267,7 +267,7 @@ def rebuilding(engine: HalideEngine, photo: mx.array, key: mx.array, limits: Lim
     yield whole
     yield from parts
     rest = whole.ms - sum(part.ms for part in parts)
-    yield Found("  rest (concatenation, pinning), by difference", rest, None, 0, 0, "", 0)
+    yield Found("  rest (concatenation, pinning), by difference", rest, None, 0, 0, "", 0, 0)
 
 
 def _average(name: str, taps: np.ndarray, picture: mx.array) -> Stage:
@@ -295,5 +295,5 @@ def file_table(size: tuple[int, int], limits: Limits, repeats: int) -> list[dict
             decode = measure(Stage(f"decode {path.suffix[1:]}", read, [np.fromfile(path, np.uint8)]), limits, repeats)
             for found in (encode, decode):
                 row = found.row(found.ms, 1e6 / (size[0] * size[1]))
-                rows.append({"stage, by megapixel": row["stage"], **{k: row[k] for k in ("ms", "MB", "GB/s")}})
+                rows.append({"stage, by megapixel": row["stage"], **{k: row[k] for k in ("ms", "cores", "MB", "GB/s")}})
     return rows
