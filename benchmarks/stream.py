@@ -1,12 +1,15 @@
-"""Time one epoch of random crops from large JPEG scans: d2f_mlx.data, a PyTorch DataLoader, a plain loop.
+"""Time epochs of random crops from large JPEG scans: d2f_mlx.data, a PyTorch DataLoader, a plain loop.
 
     python benchmarks/stream.py --count 16                      # a minute
-    python benchmarks/stream.py --json stream.json              # 375 scans of 3089 x 2048, as in the notes
+    python benchmarks/stream.py --json stream.json              # 375 scans of 3089 x 2048
+    python benchmarks/stream.py --patches                       # crops of 8 to 512 pixels from pictures in memory
 
-All decode with Pillow and cut the very same crops, which a checksum confirms. Each contestant runs in a
-process of its own, so that its peak memory is its own, and takes turns with the others; the scans are in the
-page cache for all of them. Threads and worker processes start inside the time, and no decoded scan is kept,
-except for the two epochs of d2f_mlx.data: there, as many as its cache holds.
+All decode with Pillow and cut the very same crops, which a checksum of the first epoch confirms. Each contestant runs
+in a process of its own, so that its peak memory is its own, and takes turns with the others; the scans are in the page
+cache for all of them. Threads and worker processes start inside the time of a first epoch. Later epochs, which only
+differ where decoded scans are kept, are timed apart, after the first: three of them.
+
+The DataLoader decodes a scan for each 3 crops, as d2f_mlx.data does, or for each crop, as data sets are mostly written.
 
 On Linux ratios hang on glibc: left alone, it gives a main thread's large blocks back to the system after each
 picture, and PyTorch's worker processes decode in theirs. Importing d2f_mlx keeps it from that for every contestant.
@@ -26,21 +29,26 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import util
 from pathlib import Path
 
 from d2f_mlx.data import Meter, StreamConfig, crop_batches, random_crops
 from d2f_mlx.data.streams import picture_keys, picture_rng
+from d2f_mlx.images import read
 
 import numpy as np
 from PIL import Image
 
-from report import environment
+from report import add_json, peak_gib, publish
 
 HEIGHT, WIDTH = 2048, 3089
 DISTINCT = 3
+LATER_EPOCHS = 3
+
+# Crop, crops of a picture, batch.
+PATCHES = ((8, 256, 4096), (8, 4, 64), (16, 256, 4096), (64, 64, 1024), (64, 4, 64), (256, 3, 12), (512, 1, 4))
 
 
 def scan(seed: int) -> bytes:
@@ -90,36 +98,68 @@ def plain(paths: list[Path], config: StreamConfig, steps: int, workers: int) -> 
         yield np.concatenate([cut(paths[key[2]], key, config) for key in chosen])
 
 
-def torch_loader(paths: list[Path], config: StreamConfig, steps: int, workers: int) -> Iterator[np.ndarray]:
+def torch_loader(
+    get: Callable[[int], np.ndarray], length: int, batch: int, prefetch: int, workers: int
+) -> Iterator[np.ndarray]:
+    """Batch what ``get`` returns, (crops, crop, crop, 3), with a DataLoader's worker processes."""
     import torch  # pyright: ignore[reportMissingImports]
     from torch.utils.data import DataLoader, Dataset  # pyright: ignore[reportMissingImports]
 
-    keys = list(picture_keys(0, steps * config.pictures_per_batch, len(paths), config.seed))
-
-    class Scans(Dataset):
+    class Crops(Dataset):
         def __len__(self) -> int:
-            return len(keys)
+            return length
 
         def __getitem__(self, index: int) -> torch.Tensor:
-            return torch.from_numpy(cut(paths[keys[index][2]], keys[index], config))
+            return torch.from_numpy(get(index))
 
     loader = DataLoader(
-        Scans(),
-        batch_size=config.pictures_per_batch,
+        Crops(),
+        batch_size=batch,
         num_workers=workers,
-        prefetch_factor=config.prefetch if workers else None,
+        prefetch_factor=prefetch if workers else None,
         collate_fn=torch.cat,
     )
-    for batch in loader:
-        yield batch.numpy()
+    for crops in loader:
+        yield crops.numpy()
 
 
-Contestant = Callable[[list[Path], StreamConfig, int, int], Iterator[np.ndarray]]
-CONTESTANTS: dict[str, Contestant] = {
-    "d2f_mlx.data": ours,
-    "d2f_mlx.data, 2 epochs": ours,
-    "torch DataLoader": torch_loader,
-    "plain loop": plain,
+def torch_scans(paths: list[Path], config: StreamConfig, steps: int, workers: int) -> Iterator[np.ndarray]:
+    keys = list(picture_keys(0, steps * config.pictures_per_batch, len(paths), config.seed))
+
+    def get(index: int) -> np.ndarray:
+        return cut(paths[keys[index][2]], keys[index], config)
+
+    return torch_loader(get, len(keys), config.pictures_per_batch, config.prefetch, workers)
+
+
+def torch_crops(paths: list[Path], config: StreamConfig, steps: int, workers: int) -> Iterator[np.ndarray]:
+    keys = list(picture_keys(0, steps * config.pictures_per_batch, len(paths), config.seed))
+    each = config.crops_per_picture
+
+    def get(index: int) -> np.ndarray:
+        key = keys[index // each]
+        return cut(paths[key[2]], key, config)[index % each, None]
+
+    return torch_loader(get, len(keys) * each, config.batch, config.prefetch, workers)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who makes the batches, which cache it is given, and which epochs are timed."""
+
+    batches: Callable[[list[Path], StreamConfig, int, int], Iterator[np.ndarray]]
+    cache: str = ""
+    later: bool = False
+
+
+CONTESTANTS = {
+    "d2f_mlx.data, first epoch": Contestant(ours),
+    "d2f_mlx.data, first epoch, writing to disk": Contestant(ours, "disk"),
+    "d2f_mlx.data, later epochs, from memory": Contestant(ours, "memory", later=True),
+    "d2f_mlx.data, later epochs, from disk": Contestant(ours, "disk", later=True),
+    "torch DataLoader, 3 crops an item": Contestant(torch_scans),
+    "torch DataLoader, 1 crop an item": Contestant(torch_crops),
+    "plain loop": Contestant(plain),
 }
 
 
@@ -161,60 +201,37 @@ def cpu_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def peak_mib() -> float:
-    """Return this process's peak memory, and its largest child's, in MiB."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(resource.getrusage(one).ru_maxrss for one in who) / unit
-
-
 def measure(name: str, paths: list[Path], args: argparse.Namespace) -> dict[str, float]:
-    """Time a contestant's epochs, after one batch to warm up; the times are means of an epoch."""
-    epochs = 2 if name.endswith("2 epochs") else 1
-    cache_mb = args.cache_mb if epochs > 1 else 0
-    config = StreamConfig(args.crop, 3, args.batch, prefetch=args.prefetch, cache_mb=cache_mb)
-    steps = len(paths) // config.pictures_per_batch
-    step = training_step(args.step, args.step_ms)
-    for batch in CONTESTANTS[name](paths, config, 1, args.workers):
-        step(batch)
-    batches = CONTESTANTS[name](paths, config, steps * epochs, args.workers)
-    meter, checksum = Meter(), 0
-    start, busy = time.perf_counter(), cpu_seconds()
-    for number, batch in enumerate(meter.prepare(batches)):
-        with meter.process():
+    """Time a contestant's first epoch, after one batch to warm up, or the mean of its later ones."""
+    contestant = CONTESTANTS[name]
+    with tempfile.TemporaryDirectory(prefix="d2f-pixels-", dir=args.cache_dir or None) as folder:
+        config = StreamConfig(args.crop, 3, args.batch, prefetch=args.prefetch, cache_mb=0)
+        step = training_step(args.step, args.step_ms)
+        for batch in contestant.batches(paths, config, 1, args.workers):
             step(batch)
-        if number < steps:
-            checksum = zlib.crc32(batch.data, checksum)
+        cache = {"memory": {"cache_mb": args.cache_mb}, "disk": {"cache_dir": folder}}.get(contestant.cache, {})
+        steps = len(paths) // config.pictures_per_batch
+        epochs = 1 + LATER_EPOCHS if contestant.later else 1
+        batches = contestant.batches(paths, replace(config, **cache), steps * epochs, args.workers)
+        meter, checksum = Meter(warmup=steps if contestant.later else 0), 0
+        start, busy = time.perf_counter(), cpu_seconds()
+        for number, batch in enumerate(meter.prepare(batches)):
+            if number == steps:
+                start, busy = time.perf_counter(), cpu_seconds()
+            with meter.process():
+                step(batch)
+            if number < steps:
+                checksum = zlib.crc32(batch.data, checksum)
+    timed = epochs - contestant.later
+    seconds = (time.perf_counter() - start) / timed
     return {
-        "epoch_s": (time.perf_counter() - start) / epochs,
-        "cpu_s": (cpu_seconds() - busy) / epochs,
-        "compute_efficiency": meter.summary()["compute_efficiency"],
-        "peak_mib": peak_mib(),
-        "samples": steps * args.batch,
+        "epoch s": seconds,
+        "CPU s": (cpu_seconds() - busy) / timed,
+        "samples/s": steps * args.batch / seconds,
+        "efficiency": meter.summary()["compute_efficiency"],
+        "peak GiB": peak_gib() + peak_gib(resource.RUSAGE_CHILDREN),
         "checksum": checksum,
     }
-
-
-def medians(runs: list[dict[str, float]]) -> dict[str, float]:
-    result = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    return {**result, "samples_per_s": result["samples"] / result["epoch_s"]}
-
-
-def report(results: dict[str, dict[str, float]], args: argparse.Namespace) -> dict[str, object]:
-    where = environment()
-    first = next(iter(results.values()))
-    print(f"{args.count} JPEG scans of {WIDTH}x{HEIGHT}, {first['samples']:.0f} crops of {args.crop} (uint8)")
-    print(f"batches of {args.batch}, {args.workers} workers, step: {args.step}, median of {args.repeats}")
-    print(", ".join(f"{name} {value}" for name, value in where.items()))
-    print(f"\n{'':24}{'epoch s':>9}{'CPU s':>8}{'samples/s':>11}{'ratio':>7}{'efficiency':>12}{'peak MiB':>10}")
-    for name, result in results.items():
-        ratio = result["samples_per_s"] / first["samples_per_s"]
-        print(
-            f"{name:24}{result['epoch_s']:9.2f}{result['cpu_s']:8.2f}"
-            f"{result['samples_per_s']:11.1f}{ratio:7.2f}{result['compute_efficiency']:12.3f}{result['peak_mib']:10.0f}"
-        )
-    settings = {key: value for key, value in vars(args).items() if key not in ("json", "only", "data")}
-    return {"environment": where, "settings": settings, "results": results}
 
 
 def parse() -> argparse.Namespace:
@@ -227,10 +244,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--prefetch", type=int, default=4, help="batches ahead")
     parser.add_argument("--step", choices=("none", "sleep", "mlx"), default="sleep")
     parser.add_argument("--step-ms", type=float, default=50, help="length of the simulated step")
-    parser.add_argument("--cache-mb", type=int, default=StreamConfig.cache_mb, help="for our two epochs")
+    parser.add_argument("--cache-mb", type=int, default=8192, help="our memory for decoded scans, where any is used")
+    parser.add_argument("--cache-dir", type=Path, help="where our decoded scans are kept for the time of the run")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--patches", action="store_true", help="time crops of many sizes from decoded scans instead")
     parser.add_argument("--only", choices=tuple(CONTESTANTS), help=argparse.SUPPRESS)
+    add_json(parser)
     args = parser.parse_args()
     if args.count * 3 < args.batch:
         parser.error(f"--count {args.count} scans do not fill a batch of {args.batch} crops")
@@ -239,8 +258,6 @@ def parse() -> argparse.Namespace:
 
 def compare(folder: Path, args: argparse.Namespace) -> None:
     paths = make_scans(folder, args.count)
-    mebibytes = sum(path.stat().st_size for path in paths) / args.count / 2**20
-    print(f"scans in {folder}: {mebibytes:.1f} MiB each", flush=True)
     names = [name for name in CONTESTANTS if not name.startswith("torch") or util.find_spec("torch")]
     if len(names) < len(CONTESTANTS):
         print("torch DataLoader: skipped, PyTorch is not installed")
@@ -250,23 +267,80 @@ def compare(folder: Path, args: argparse.Namespace) -> None:
             command = [sys.executable, *sys.argv, "--data", str(folder), "--only", name]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             runs[name].append(json.loads(output.splitlines()[-1]))
-    if len({run["checksum"] for each in runs.values() for run in each}) != 1:
+    if len({run.pop("checksum") for each in runs.values() for run in each}) != 1:
         raise SystemExit("the contestants did not yield the same crops")
-    results = {name: medians(each) for name, each in runs.items()}
-    document = report(results, args)
-    if args.json:
-        args.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    rows = {name: {key: statistics.median(run[key] for run in each) for key in each[0]} for name, each in runs.items()}
+    mebibytes = sum(path.stat().st_size for path in paths) / args.count / 2**20
+    publish(
+        f"{args.count} JPEG scans of {WIDTH}x{HEIGHT}, {mebibytes:.1f} MiB each, 3 crops of {args.crop} from each, "
+        f"batches of {args.batch}, {args.workers} workers, step: {args.step}, median of {args.repeats}",
+        [{"": name, **row} for name, row in rows.items()],
+        args.json,
+        settings={key: value for key, value in vars(args).items() if key not in ("json", "only", "data", "cache_dir")},
+    )
+    report_trainings({name: row["epoch s"] for name, row in rows.items()})
+
+
+def report_trainings(epoch: dict[str, float]) -> None:
+    """Add epochs up to trainings, and say how many times as fast as the DataLoaders ours are."""
+    first, written, memory, disk = (epoch[name] for name in list(CONTESTANTS)[:4])
+    for name in filter(lambda name: name.startswith("torch"), epoch):
+        print(f"\nTimes as fast as {name}:")
+        for epochs in (1, 2, 10, 100):
+            mine = {"no cache": first * epochs, "memory": first + memory * (epochs - 1)}
+            mine |= {"disk": written + disk * (epochs - 1), "disk, written before": disk * epochs}
+            ratios = ", ".join(f"{cache} {epoch[name] * epochs / seconds:.2f}" for cache, seconds in mine.items())
+            print(f"  {epochs:3} epochs: {ratios}")
+
+
+def crops_per_second(batches: Iterator[np.ndarray], first: int, seconds: float = 1.0) -> tuple[float, int]:
+    """Time batches once ``first`` of them have gone by; also return the first batch's checksum."""
+    batch = next(batches)
+    checksum = zlib.crc32(batch.data)
+    for _ in range(first):
+        batch = next(batches)
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        count += len(next(batches))
+    return count / (time.perf_counter() - start), checksum
+
+
+def patches(folder: Path, args: argparse.Namespace) -> None:
+    """Time crops of all sizes from decoded scans, ours beside a DataLoader whose items are a scan's crops."""
+    paths = make_scans(folder, 2 * DISTINCT)
+    decoded = [read(path).pixels for path in paths]
+    rows = []
+    for crop, each, batch in PATCHES:
+        config = StreamConfig(crop, each, batch, threads=args.workers, prefetch=args.prefetch, cache_mb=args.cache_mb)
+        keys = list(picture_keys(0, 2**16, len(paths), config.seed))
+
+        def get(index: int, keys: list[tuple[int, int, int]] = keys, config: StreamConfig = config) -> np.ndarray:
+            rng = picture_rng(*keys[index])
+            return random_crops(decoded[keys[index][2]], config.crop, config.crops_per_picture, rng, config.flip)
+
+        stream = crop_batches(paths, config)
+        mine, checksum = crops_per_second(stream, len(paths) + args.prefetch)
+        stream.close()
+        row = {"crop": f"{crop}x{crop}", "of a scan": each, "batch": batch, "crops/s": mine}
+        row["MB/s"] = mine * crop * crop * 3 / 1e6
+        if util.find_spec("torch"):
+            loader = torch_loader(get, len(keys), config.pictures_per_batch, args.prefetch, args.workers)
+            theirs, same = crops_per_second(loader, len(paths) + args.prefetch)
+            if same != checksum:
+                raise SystemExit("the contestants did not yield the same crops")
+            row |= {"DataLoader crops/s": theirs, "ratio": mine / theirs}
+        rows.append(row)
+    publish(f"Crops of {len(paths)} decoded scans of {WIDTH}x{HEIGHT}, {args.workers} workers", rows, args.json)
 
 
 def main() -> None:
     args = parse()
     if args.only:
         print(json.dumps(measure(args.only, make_scans(args.data, args.count), args)))
-    elif args.data:
-        compare(args.data, args)
-    else:
-        with tempfile.TemporaryDirectory(prefix="d2f-stream-") as folder:
-            compare(Path(folder), args)
+        return
+    run = patches if args.patches else compare
+    with tempfile.TemporaryDirectory(prefix="d2f-stream-") as folder:
+        run(args.data or Path(folder), args)
 
 
 if __name__ == "__main__":
