@@ -24,7 +24,7 @@ import numpy as np
 from ..images import replacing
 
 _SUFFIX = ".pixels"
-_HEADER = re.compile(rb'd2f_mlx pixels (\d{1,9})x(\d{1,9}) (\[".*", \d+, \d+\])\n')
+_HEADER = re.compile(rb'd2f_mlx pixels (\d{1,9})x(\d{1,9}) (\[".*", \d+, -?\d+\])\n')
 _LONGEST_HEADER = 2**16
 _LEFT_OVER_S = 3600.0  # no picture takes this long to write
 

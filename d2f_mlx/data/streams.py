@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ class _Pictures:
 
     def pixels(self, index: int) -> np.ndarray:
         """Return picture ``index``, or the next one in the list (then from its start) that can be used."""
-        for candidate in (*range(index, len(self._paths)), *range(index)):
+        for candidate in chain(range(index, len(self._paths)), range(index)):
             pixels = self._kept.get(candidate)
             if pixels is None and candidate not in self._problems:
                 pixels = self._decode(candidate)

@@ -60,6 +60,7 @@ def test_pictures_are_decoded_once_for_all_runs_and_mapped_read_only(scans, tmp_
 
 
 def test_same_scan_by_another_path_is_the_same_picture(scans, tmp_path, monkeypatch):
+    os.utime(scans[0], ns=(0, -1))  # before 1970
     fetch(tmp_path / "cache", scans[:1])
     link = tmp_path / "link.png"
     link.symlink_to(scans[0])
@@ -121,6 +122,12 @@ def test_folder_never_takes_more_than_its_limit(scans, tmp_path):
     assert len(fetch(tmp_path / "cache", scans * 2, limit)) == 6  # two are kept
     assert len(kept(tmp_path / "cache")) == 2
     assert sum(file.stat().st_size for file in (tmp_path / "cache").iterdir()) <= limit
+
+
+def test_nothing_is_written_once_a_picture_did_not_fit(scans, tmp_path):
+    Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(scans[3])
+    fetch(tmp_path / "cache", scans, int(2.5 * BYTES))
+    assert len(kept(tmp_path / "cache")) == 2
 
 
 def test_what_another_process_is_writing_counts(scans, tmp_path):
