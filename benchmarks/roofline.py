@@ -18,24 +18,21 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from d2f_mlx.data import StreamConfig, crop_batches, random_crops
 from d2f_mlx.images import read
 from d2f_mlx.models import DIANet, Reconstructor, ReconstructorConfig, UNet
-from d2f_mlx.training import examples
-from d2f_mlx.training.examples import Examples, shuffled
-from d2f_mlx.training.reconstruct import _loss
+from d2f_mlx.training import Examples, TrainConfig, examples
+from d2f_mlx.training.examples import squared_error
+from d2f_mlx.training.step import Step
 
 import mlx.core as mx
-import mlx.nn as nn
-import mlx.optimizers as optim
 import numpy as np
 
-from network_layers import heaviest, step_flop
 from limits import Limits, Stage, measure, measure_limits
+from network_layers import heaviest, step_flop
 from report import add_json, median_ms, publish, write_json
 from stages import ENGINES, develop_table, file_table
 from stream import make_scans
@@ -103,37 +100,19 @@ def step_rows(network: Reconstructor, crop: int, batch: int, limits: Limits, rep
     config, inner = network.config, network.network
     assert isinstance(inner, UNet | DIANet)
     forward_flop, backward_flop = step_flop(inner, batch, crop)
-    crops = mx.array(np.random.default_rng(0).integers(0, 256, (batch, crop, crop, 3), np.uint8))
-    optimizer = optim.Adam(1e-4, betas=[0.9, 0.99], bias_correction=True)
-    optimizer.init(network.trainable_parameters())
-    state = [network.state, optimizer.state, mx.random.state]
-    loss_and_grad = nn.value_and_grad(network, _loss)
-
-    prepare = mx.compile(lambda crops: examples(shuffled(crops), config))
-    prepared = Examples(*prepare(crops))
-    forward = mx.compile(lambda made: _loss(network, Examples(*made)), inputs=network.state)
-    kept = network.state  # value_and_grad writes to it
-    both = mx.compile(lambda made: loss_and_grad(network, Examples(*made)), inputs=kept, outputs=kept)
-
-    @partial(mx.compile, inputs=state, outputs=state)
-    def step(crops: mx.array) -> mx.array:
-        loss, gradients = loss_and_grad(network, examples(shuffled(crops), config))
-        optimizer.update(network, gradients)
-        return loss
-
-    def stepped(crops: mx.array) -> mx.array:
-        loss = step(crops)
-        mx.eval(loss, state)
-        return loss
-
+    crops = np.random.default_rng(0).integers(0, 256, (batch, crop, crop, 3), np.uint8)
+    step = Step(network, TrainConfig(), group=8)
+    prepare = mx.compile(lambda crops: examples(crops, config))
+    prepared = Examples(*prepare(mx.array(crops)))
+    forward = mx.compile(lambda made: squared_error(network(*made[:3]), Examples(*made)), inputs=network.state)
     stages = [
-        Stage("making examples", prepare, [crops]),
+        Stage("making examples", prepare, [mx.array(crops)]),
         Stage("forward", forward, [prepared], forward_flop, True),
-        Stage("forward and backward", both, [prepared], forward_flop + backward_flop, True),
-        Stage("step", stepped, [crops], forward_flop + backward_flop, True),
+        Stage("gradients", lambda: step.sums(crops, 1), [], forward_flop + backward_flop, True),
+        Stage("step", lambda: mx.array(step(crops)), [], forward_flop + backward_flop, True),
     ]
     making, ahead, through, whole = (measure(stage, limits, repeats) for stage in stages)
-    back = through.ms - ahead.ms
+    back = through.ms - making.ms - ahead.ms
     rows = [found.row(whole.ms) for found in (making, ahead, through, whole)]
     least, bound = limits.least_ms(backward_flop, 0, True)
     rows[2] = {
@@ -147,7 +126,7 @@ def step_rows(network: Reconstructor, crop: int, batch: int, limits: Limits, rep
         "bound by": bound,
         "of limit": f"{least / back:.1%}",
     }
-    update = whole.ms - making.ms - through.ms
+    update = whole.ms - through.ms
     rows.insert(3, {"stage": "update, by difference", "ms": update, "share": f"{update / whole.ms:.1%}"})
     for row in rows:
         row.pop("MB", None)

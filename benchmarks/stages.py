@@ -30,8 +30,8 @@ import mlx.core as mx
 import numpy as np
 
 from grain import picture
-from network_layers import by_kind
 from limits import Found, Limits, Stage, measure, together
+from network_layers import by_kind
 from report import median_ms
 
 # Operations for a value, or a pixel of three, counted from the code; a function (log2, erfinv) as one.
