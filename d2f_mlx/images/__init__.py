@@ -3,14 +3,13 @@
 from .files import (
     MAX_PIXELS,
     SUFFIXES,
-    ImageFileError,
     Picture,
     find,
     read,
     replacing,
-    size,
     write,
 )
+from .header import ImageFileError, size
 from .metadata import subsampled
 from .pixels import from_float, to_float
 from .tiles import Tile, blend_tiles, map_tiles, read_tile, split
