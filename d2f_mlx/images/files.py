@@ -140,10 +140,62 @@ def write(
         ImageFileError: where the file cannot be written; an older file of that name is then left as it was.
         ValueError: for pixels, quality or bits other than these.
     """
-    path = Path(path)
     check_shape("write", pixels)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"write expects uint8 or uint16 pixels, got {pixels.dtype}")
+    size = (pixels.shape[0], pixels.shape[1])
+    write_bands(path, [pixels], size, pixels.dtype, exif=exif, icc=icc, quality=quality, bits=bits)
+
+
+def write_bands(
+    path: str | Path,
+    bands: Iterable[np.ndarray],
+    size: tuple[int, int],
+    dtype: type[np.unsignedinteger] | np.dtype,
+    *,
+    exif: bytes | None = None,
+    icc: bytes | None = None,
+    quality: int = 95,
+    bits: int | None = None,
+) -> None:
+    """Write a picture that comes by bands of rows, whole or not at all; arguments as for `write`.
+
+    In PNG and TIFF (BigTIFF where TIFF's 4 GiB may not do) memory is a few bands', however many there are; JPEG and
+    WebP are encoded from the whole picture.
+
+    Args:
+        path: as for `write`.
+        bands: the picture from its top down, (h, W, 3) each; how many rows each has is free.
+        size: height and width of the picture.
+        dtype: uint8 or uint16, the bands'.
+        exif: as for `write`.
+        icc: as for `write`.
+        quality: as for `write`.
+        bits: as for `write`.
+
+    Raises:
+        ImageFileError: as for `write`; also for whatever goes wrong as the bands are made.
+        ValueError: for quality or bits other than these, before the first band is asked for.
+    """
+    path, dtype = Path(path), np.dtype(dtype)
+    form = check_target(path, quality=quality, bits=bits)
+    with naming(path):
+        wanted = 8 if form in ("JPEG", "WEBP") else bits or 8 * dtype.itemsize
+        if exif is not None:
+            exif = metadata.carried_exif(metadata.parse_exif(exif), size)
+        changed = (with_bits(band, wanted) for band in _complete(bands, size, dtype))
+        with replacing(path) as file:
+            _encode(file, form, changed, size, np.dtype(f"uint{wanted}"), exif, icc, quality)
+
+
+def check_target(path: str | Path, *, quality: int = 95, bits: int | None = None) -> str:
+    """Return the format that a file would be written in; arguments as for `write`.
+
+    Raises:
+        ImageFileError: for a name, or bits with that name, that cannot be written.
+        ValueError: for quality or bits other than `write` takes.
+    """
+    path = Path(path)
     if not 1 <= quality <= 100:
         raise ValueError(f"write expects quality from 1 to 100, got {quality}")
     if bits not in (None, 8, 16):
@@ -156,11 +208,23 @@ def write(
             raise ValueError(f"{form} holds 8 bits; write 16 bits to .png or .tif")
         if path.is_dir():
             raise ValueError("is a folder")
-        wanted = 8 if form in ("JPEG", "WEBP") else bits or 8 * pixels.itemsize
-        if exif is not None:
-            exif = metadata.carried_exif(metadata.parse_exif(exif), pixels.shape[:2])
-        with replacing(path) as file:
-            _encode(file, form, with_bits(pixels, wanted), exif, icc, quality)
+        return form
+
+
+def _complete(bands: Iterable[np.ndarray], size: tuple[int, int], dtype: np.dtype) -> Iterator[np.ndarray]:
+    """Hand bands on, making sure that they are the whole picture."""
+    height, width = size
+    rows = 0
+    for band in bands:
+        rows += len(band)
+        if band.shape[1:] != (width, 3) or band.dtype != dtype or rows > height:
+            raise ValueError(
+                f"write expects bands of a {height} x {width} picture of {dtype}, got {band.shape} {band.dtype} "
+                f"up to row {rows}"
+            )
+        yield band
+    if rows != height:
+        raise ValueError(f"write expects bands of {height} rows in all, got {rows}")
 
 
 @contextmanager
@@ -181,21 +245,30 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-def _encode(file: BinaryIO, form: str, pixels: np.ndarray, exif: bytes | None, icc: bytes | None, quality: int) -> None:
-    if form == "TIFF":
-        encode.save_tiff(file, pixels, exif, icc)
-        return
-    if pixels.dtype == np.uint16:
-        encode.save_png(file, pixels, exif, icc)
+def _encode(
+    file: BinaryIO,
+    form: str,
+    bands: Iterable[np.ndarray],
+    size: tuple[int, int],
+    dtype: np.dtype,
+    exif: bytes | None,
+    icc: bytes | None,
+    quality: int,
+) -> None:
+    if form in ("PNG", "TIFF"):
+        save = encode.save_png if form == "PNG" else encode.save_tiff
+        save(file, bands, size, dtype, exif, icc)
         return
     options: dict[str, object] = {
         "JPEG": {"quality": quality, "subsampling": 0},
         "WEBP": {"quality": quality, "lossless": quality == 100},
-    }.get(form, {})
+    }[form]
     carried = {"exif": exif, "icc_profile": icc}
     options.update({name: value for name, value in carried.items() if value is not None})
+    whole = list(bands)
+    pixels = np.ascontiguousarray(whole[0]) if len(whole) == 1 else np.concatenate(whole)
     encoded = io.BytesIO()  # Pillow writes JPEG to the file's descriptor itself, and does not notice a full disk
-    Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, form, **options)
+    Image.fromarray(pixels).save(encoded, form, **options)
     file.write(encoded.getbuffer())
 
 
