@@ -21,9 +21,8 @@ from .colour import Colour, FilmColour, TableColour
 from .config import Colours, DevelopConfig, Grain
 from .engine import Engine
 from .halide import HalideEngine
+from .photo import TO_TYPE, blaming, checked, floats, opened
 from .stochastic import StochasticEngine
-
-_BRIGHTEST = 2.0  # floats a little above white are clipped, floats in [0, 255] refused
 
 
 class Developer:
@@ -159,8 +158,65 @@ class Developer:
             film = self._developed(pixels, space, space, key, origin, progress)
             return images.Picture(film, photo.exif, icc)
         if isinstance(photo, str | Path):
-            return self._developed(*_opened(photo), SRGB, key, origin, progress)
-        return self._developed(_checked(photo), space, space, key, origin, progress)
+            return self._developed(*opened(photo), SRGB, key, origin, progress)
+        return self._developed(checked(photo), space, space, key, origin, progress)
+
+    def file(
+        self,
+        photo: str | Path,
+        out: str | Path,
+        *,
+        key: int | mx.array = 0,
+        quality: int = 95,
+        bits: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        large: int = images.LARGE,
+    ) -> None:
+        """Develop one file into another, whatever its size, whole or not at all.
+
+        A picture of more than ``large`` pixels is read, developed and written by bands of rows, in memory that grows
+        with its width and not with its height, to the very same pixels. That takes OpenImageIO (``d2f_mlx[deep]``), a
+        photo that `images.open_rows` can read, and a TIFF or PNG to write.
+
+        Args:
+            photo: The photograph.
+            out: Where the film goes; its suffix names the format, its folder exists.
+            key: As for `develop`.
+            quality: As for `images.write`.
+            bits: As for `images.write`.
+            progress: As for `develop`.
+            large: Pixels.
+
+        Raises: ValueError for bad arguments and `images.ImageFileError` for bad files, before any work is done.
+        """
+        photo, out = Path(photo), Path(out)
+        form = images.check_target(out, quality=quality, bits=bits)
+        height, width = images.size(photo)
+        if height * width <= large:
+            picture = images.read(photo)
+            with blaming(photo):
+                film = self(picture, key=key, progress=progress)
+            images.write(out, film.pixels, exif=film.exif, icc=film.icc, quality=quality, bits=bits)
+            return
+        if form not in ("TIFF", "PNG"):
+            raise images.ImageFileError(
+                f"{out.name}: {form} is not written by bands, which {width} x {height} pixels need; name a .tif or .png"
+            )
+        with images.open_rows(photo) as rows:
+            with blaming(photo):
+                _, space, icc = managed(rows.read(0, 1), rows.icc)
+
+            def read(top: int, bottom: int) -> np.ndarray:
+                with blaming(photo):
+                    return managed(rows.read(top, bottom), rows.icc)[0]
+
+            size = (height, width)
+            process, side, overlap = self._process(size, rows.dtype, space, space, key, (0, 0))
+            ahead, block = self._engine.parallel - 1, rows.block
+            bands = images.map_rows(
+                process, read, size, size=side, overlap=overlap, block=block, progress=progress, ahead=ahead
+            )
+            images.write_bands(out, bands, size, rows.dtype, exif=rows.exif, icc=icc, quality=quality, bits=bits)
 
     def _developed(
         self,
@@ -171,10 +227,25 @@ class Developer:
         origin: tuple[int, int],
         progress: Callable[[int, int], None] | None,
     ) -> np.ndarray:
+        size = (pixels.shape[0], pixels.shape[1])
+        process, side, overlap = self._process(size, pixels.dtype, space, out_space, key, origin)
+        ahead = self._engine.parallel - 1
+        return images.map_tiles(process, pixels, size=side, overlap=overlap, progress=progress, ahead=ahead)
+
+    def _process(
+        self,
+        size: tuple[int, int],
+        dtype: np.dtype,
+        space: RGBSpace,
+        out_space: RGBSpace,
+        key: int | mx.array,
+        origin: tuple[int, int],
+    ) -> tuple[Callable[[np.ndarray, images.Tile], mx.array], int, int]:
+        """Return what develops one tile of a picture of this height and width, the tiles' size and their overlap."""
         words = key if isinstance(key, mx.array) else mx.random.key(operator.index(key) % 2**64)
         if words.shape != (2,):
             raise ValueError(f"develop expects a seed or a random key of two words, got shape {words.shape}")
-        engine, size = self._engine, (pixels.shape[0], pixels.shape[1])
+        engine = self._engine
         colour = self._colour(space, out_space)
         reach = engine.overlap(size) + (colour.reach(max(size)) if colour else 0)
         overlap = -(-reach // engine.align) * engine.align
@@ -185,64 +256,15 @@ class Developer:
 
         def process(tile_pixels: np.ndarray, tile: images.Tile) -> mx.array:
             with mx.stream(next(streams)):
-                values = _floats(mx.array(tile_pixels))
+                values = floats(mx.array(tile_pixels))
                 if colour is None and space != out_space:
                     values = mx.clip(convert(values, space, out_space), 0, 1)
                 film = engine(values, words, (tile.top + top, tile.left + left), size, colour)
-                film = _TO_TYPE[pixels.dtype.name](film)
+                film = TO_TYPE[dtype.name](film)
                 mx.async_eval(film)
             return film
 
-        return images.map_tiles(
-            process,
-            pixels,
-            size=-(-side // engine.align) * engine.align,
-            overlap=overlap,
-            progress=progress,
-            ahead=engine.parallel - 1,
-        )
-
-
-@mx.compile
-def _floats(pixels: mx.array) -> mx.array:
-    """Scale decoded integers to [0, 1]; floats are there already."""
-    tops = {mx.uint8: 255, mx.uint16: 65535}
-    return pixels.astype(mx.float32) / tops[pixels.dtype] if pixels.dtype in tops else pixels
-
-
-_TO_TYPE = {
-    "uint8": mx.compile(lambda film: mx.round(film * 255).astype(mx.uint8)),
-    "uint16": mx.compile(lambda film: mx.round(film * 65535).astype(mx.uint16)),
-    "float32": lambda film: film,
-}
-
-
-def _opened(path: str | Path) -> tuple[np.ndarray, RGBSpace]:
-    """Read a file's pixels and the space that its colour profile stands for."""
-    picture = images.read(path)
-    try:
-        pixels, space, _ = managed(picture.pixels, picture.icc)
-    except ValueError as error:
-        raise images.ImageFileError(f"{Path(path).name}: {error}") from error
-    return pixels, space
-
-
-def _checked(photo: np.ndarray | mx.array) -> np.ndarray:
-    """Take integers as they are and floats as float32, refusing what is no photograph."""
-    if isinstance(photo, mx.array) and mx.issubdtype(photo.dtype, mx.floating):
-        photo = photo.astype(mx.float32)  # NumPy has no bfloat16
-    pixels = np.asarray(photo)
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise ValueError(f"develop expects a photo (H, W, 3), got shape {pixels.shape}")
-    if pixels.dtype in (np.uint8, np.uint16):
-        return pixels
-    if not np.issubdtype(pixels.dtype, np.floating):
-        raise ValueError(f"develop expects uint8, uint16 or float pixels, got {pixels.dtype}")
-    if not np.isfinite(pixels).all():
-        raise ValueError("develop expects finite pixels, got NaN or infinity")
-    if pixels.max() > _BRIGHTEST:
-        raise ValueError(f"develop expects float pixels in [0, 1], got up to {pixels.max():.4g}")
-    return np.clip(pixels, 0, 1).astype(np.float32)
+        return process, -(-side // engine.align) * engine.align, overlap
 
 
 def develop(

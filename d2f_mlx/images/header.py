@@ -38,6 +38,8 @@ def naming(path: Path) -> Iterator[None]:
     """Turn whatever goes wrong with a file into one line that begins with its name."""
     try:
         yield
+    except ImageFileError:  # of another file, whose name it begins with
+        raise
     except Exception as error:  # Pillow raises a dozen kinds on damaged files; the cause stays attached
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         if isinstance(error, struct.error | EOFError | IndexError | KeyError):

@@ -12,13 +12,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 Process = Callable[[np.ndarray, "Tile"], Any]
+Cut = Callable[["Tile"], np.ndarray]
 Progress = Callable[[int, int], None]
+
+_STEP = 128  # rows that are read at a time, about
 
 
 @dataclass(frozen=True)
@@ -110,18 +114,18 @@ def _check_picture(caller: str, pixels: np.ndarray) -> None:
 def _processed(
     caller: str,
     process: Process,
-    pixels: np.ndarray,
+    cut: Cut,
+    picture: tuple[int, int],
     size: int,
     overlap: int,
     progress: Progress | None,
     ahead: int = 0,
 ) -> Iterator[tuple[Tile, np.ndarray]]:
-    """Run the process over every tile, in order."""
-    _check_picture(caller, pixels)
-    height, width = pixels.shape[:2]
+    """Run the process over every tile that is cut from a picture of this height and width, in order."""
+    height, width = picture
     tiles = split(height, width, size, overlap)
     total = -(-height // size) * -(-width // size)
-    begun = ((tile, process(read_tile(pixels, tile), tile)) for tile in tiles)
+    begun = ((tile, process(cut(tile), tile)) for tile in tiles)
     waiting = deque(islice(begun, ahead))
     for done in range(1, total + 1):
         waiting.extend(islice(begun, 1))
@@ -169,8 +173,10 @@ def map_tiles(
     """
     if out is not None and np.may_share_memory(out, pixels):
         raise ValueError("map_tiles expects out apart from pixels, got arrays that share memory")
-    for tile, result in _processed("map_tiles", process, pixels, size, overlap, progress, ahead):
-        expected = (*pixels.shape[:2], result.shape[2])
+    _check_picture("map_tiles", pixels)
+    picture, cut = (pixels.shape[0], pixels.shape[1]), partial(read_tile, pixels)
+    for tile, result in _processed("map_tiles", process, cut, picture, size, overlap, progress, ahead):
+        expected = (*picture, result.shape[2])
         if out is None:
             out = np.empty(expected, result.dtype)
         if out.shape != expected:
@@ -178,6 +184,73 @@ def map_tiles(
         out[tile.rows, tile.cols] = result[tile.inner]
     assert out is not None  # there is at least one tile
     return out
+
+
+def map_rows(
+    process: Process,
+    read: Callable[[int, int], np.ndarray],
+    picture: tuple[int, int],
+    *,
+    size: int,
+    overlap: int,
+    block: int = 1,
+    progress: Progress | None = None,
+    ahead: int = 0,
+) -> Iterator[np.ndarray]:
+    """Process a picture that is read by rows, and give the result by rows of tiles: `map_tiles` for any height.
+
+    The process is handed the very squares that `map_tiles` would hand it. Memory is that of the rows which a row of
+    tiles reaches (size + 2 overlap + block), and of one row of tiles' result.
+
+    Args:
+        process: as for `map_tiles`.
+        read: ``read(top, bottom)``, the picture's rows from top to before bottom, (bottom - top, W, C). It is asked for
+            each row once, downward.
+        picture: its height and width.
+        size: as for `map_tiles`.
+        overlap: as for `map_tiles`.
+        block: rows are asked for by multiples of so many.
+        progress: as for `map_tiles`.
+        ahead: as for `map_tiles`.
+
+    Shape: yields (size, W, C'), and at the bottom what is left
+
+    Raises:
+        ValueError: for a wrong size or overlap.
+    """
+    cut = _Window(read, picture, size + 2 * overlap, block)
+    band = np.empty(0)
+    for tile, result in _processed("map_rows", process, cut, picture, size, overlap, progress, ahead):
+        if tile.cols.start == 0:
+            band = np.empty((tile.rows.stop - tile.rows.start, picture[1], result.shape[2]), result.dtype)
+        band[:, tile.cols] = result[tile.inner]
+        if tile.cols.stop == picture[1]:
+            yield band
+            band = np.empty(0)  # let go of it while the next is made
+
+
+class _Window:
+    """The rows of a picture that a row of tiles reaches, read as they come into it, kept in a ring."""
+
+    def __init__(self, read: Callable[[int, int], np.ndarray], picture: tuple[int, int], edge: int, block: int) -> None:
+        self._read, (self._height, self._width) = read, picture
+        self._step = -(-_STEP // block) * block
+        self._rows = min(self._height, edge + self._step - 1)
+        self._ring = np.empty(0)
+        self._stop = 0  # the ring holds the rows before this one
+
+    def __call__(self, tile: Tile) -> np.ndarray:
+        """Return a tile's outer square as `read_tile` does."""
+        rows = _mirrored(tile.top, tile.edge, self._height)
+        cols = _mirrored(tile.left, tile.edge, self._width)
+        while self._stop <= rows.max():
+            stop = min(self._height, self._stop + self._step)
+            new = self._read(self._stop, stop)
+            if self._stop == 0:
+                self._ring = np.empty((self._rows, *new.shape[1:]), new.dtype)
+            self._ring[np.arange(self._stop, stop) % self._rows] = new
+            self._stop = stop
+        return self._ring[rows[:, None] % self._rows, cols]
 
 
 def blend_tiles(
@@ -193,9 +266,10 @@ def blend_tiles(
     Raises:
         ValueError: for a wrong shape, size or overlap.
     """
+    _check_picture("blend_tiles", pixels)
     height, width = pixels.shape[:2]
-    out = np.empty(0, np.float32)
-    for tile, result in _processed("blend_tiles", process, pixels, size, overlap, progress):
+    out, cut = np.empty(0, np.float32), partial(read_tile, pixels)
+    for tile, result in _processed("blend_tiles", process, cut, (height, width), size, overlap, progress):
         if out.size == 0:
             out = np.zeros((height, width, result.shape[2]), np.float32)
         top, bottom = max(0, tile.top), min(height, tile.top + tile.edge)
