@@ -190,7 +190,7 @@ class Developer:
         Raises: ValueError for bad arguments and `images.ImageFileError` for bad files, before any work is done.
         """
         photo, out = Path(photo), Path(out)
-        form = images.check_target(out, quality=quality, bits=bits)
+        images.check_target(out, quality=quality, bits=bits)
         height, width = images.size(photo)
         if height * width <= large:
             picture = images.read(photo)
@@ -198,10 +198,6 @@ class Developer:
                 film = self(picture, key=key, progress=progress)
             images.write(out, film.pixels, exif=film.exif, icc=film.icc, quality=quality, bits=bits)
             return
-        if form not in ("TIFF", "PNG"):
-            raise images.ImageFileError(
-                f"{out.name}: {form} is not written by bands, which {width} x {height} pixels need; name a .tif or .png"
-            )
         with images.open_rows(photo) as rows:
             with blaming(photo):
                 _, space, icc = managed(rows.read(0, 1), rows.icc)
@@ -216,7 +212,7 @@ class Developer:
             bands = images.map_rows(
                 process, read, size, size=side, overlap=overlap, block=block, progress=progress, ahead=ahead
             )
-            images.write_bands(out, bands, size, rows.dtype, exif=rows.exif, icc=icc, quality=quality, bits=bits)
+            images.write_bands(out, bands, size, rows.dtype, exif=rows.exif, icc=icc, bits=bits)
 
     def _developed(
         self,

@@ -15,10 +15,11 @@ from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from .metadata import parse_exif, raw
+from .pixels import with_bits
 
 _STRIP_BYTES = 1 << 20
 _LEVEL = 5  # of zlib's 9: grain hardly shrinks further, and takes much longer
-_BACKLOG = 64  # strips that wait for being compressed while the next rows are made
+_BACKLOG = 32  # strips that wait for being compressed while the next rows are made
 _CLASSIC_BYTES = 2**32 - 2**26  # of pixels: that many are below TIFF's 4 GiB even where Deflate makes them more
 
 
@@ -27,8 +28,8 @@ def _rows(height: int, row_bytes: int) -> int:
     return min(height, max(1, _STRIP_BYTES // row_bytes))
 
 
-def _strips(bands: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
-    """Cut bands of any heights anew into strips of so many rows, copies; the last may have fewer."""
+def _strips(bands: Iterable[np.ndarray], rows: int, dtype: np.dtype) -> Iterator[np.ndarray]:
+    """Cut bands of any heights anew into strips of so many rows, copies in a type of so many bits."""
     strip, filled = np.empty(0), 0
     for band in bands:
         start = 0
@@ -39,10 +40,10 @@ def _strips(bands: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
             strip[filled : filled + len(taken)] = taken
             start, filled = start + len(taken), filled + len(taken)
             if filled == rows:
-                yield strip
+                yield with_bits(strip, 8 * dtype.itemsize)
                 filled = 0
     if filled:
-        yield strip[:filled]
+        yield with_bits(strip[:filled], 8 * dtype.itemsize)
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:
@@ -63,9 +64,10 @@ def save_png(
 
     Args:
         file: Where to.
-        bands: The picture from its top down, (h, W, 3) each; h is free.
+        bands: The picture from its top down, (h, W, 3) each; h is free, and 8 or 16 bits. Each is done with before the
+            next is asked for.
         size: Height and width of the picture.
-        dtype: uint8 or uint16, the bands'.
+        dtype: uint8 or uint16, the file's.
         exif: As in `Picture`.
         icc: As in `Picture`.
 
@@ -81,7 +83,7 @@ def save_png(
         file.write(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
     packer = zlib.compressobj(_LEVEL, strategy=zlib.Z_FILTERED)
     above = np.zeros((1, pixel * width), np.uint8)
-    for strip in _strips(bands, _rows(height, pixel * width)):
+    for strip in _strips(bands, _rows(height, pixel * width), dtype):
         stored = strip.astype(dtype.newbyteorder(">")).view(np.uint8).reshape(len(strip), -1)
         above = np.concatenate([above[-1:], stored])
         lines = np.full((len(strip), 1 + pixel * width), 3, np.uint8)  # each begins with its filter's number
@@ -138,7 +140,7 @@ def save_tiff(
         tags[34675] = icc
     tags.save(file)
     sizes = []
-    for strip in _deflated(_strips(bands, rows)):
+    for strip in _deflated(_strips(bands, rows, dtype)):
         file.write(strip)
         sizes.append(len(strip))
     tags[273] = tuple(accumulate(sizes[:-1], initial=0))  # counted from the directory's end

@@ -143,8 +143,9 @@ def write(
     check_shape("write", pixels)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"write expects uint8 or uint16 pixels, got {pixels.dtype}")
+    form = check_target(path, quality=quality, bits=bits)
     size = (pixels.shape[0], pixels.shape[1])
-    write_bands(path, [pixels], size, pixels.dtype, exif=exif, icc=icc, quality=quality, bits=bits)
+    _replace(Path(path), form, [pixels], size, bits or 8 * pixels.itemsize, exif, icc, quality)
 
 
 def write_bands(
@@ -155,37 +156,53 @@ def write_bands(
     *,
     exif: bytes | None = None,
     icc: bytes | None = None,
-    quality: int = 95,
     bits: int | None = None,
 ) -> None:
-    """Write a picture that comes by bands of rows, whole or not at all; arguments as for `write`.
+    """Write a PNG or TIFF that comes by bands of rows, whole or not at all, in memory that does not hold it.
 
-    In PNG and TIFF (BigTIFF where TIFF's 4 GiB may not do) memory is a few bands', however many there are; JPEG and
-    WebP are encoded from the whole picture.
+    A TIFF becomes a BigTIFF where 4 GiB may not do.
 
     Args:
-        path: as for `write`.
-        bands: the picture from its top down, (h, W, 3) each; how many rows each has is free.
+        path: as for `write`, but for JPEG and WebP.
+        bands: the picture from its top down, (h, W, 3) each; how many rows each has is free, and it is done with before
+            the next is asked for.
         size: height and width of the picture.
         dtype: uint8 or uint16, the bands'.
         exif: as for `write`.
         icc: as for `write`.
-        quality: as for `write`.
         bits: as for `write`.
 
     Raises:
-        ImageFileError: as for `write`; also for whatever goes wrong as the bands are made.
-        ValueError: for quality or bits other than these, before the first band is asked for.
+        ImageFileError: as for `write`, and for whatever goes wrong as the bands are made.
+        ValueError: for another number of bits, before the first band is asked for.
     """
     path, dtype = Path(path), np.dtype(dtype)
-    form = check_target(path, quality=quality, bits=bits)
+    form = check_target(path, bits=bits)
+    if form not in ("PNG", "TIFF"):
+        height, width = size
+        raise ImageFileError(
+            f"{path.name}: {width} x {height} pixels are written by bands of rows, which {form} cannot be; "
+            "name a .tif or .png"
+        )
+    whole = _complete(bands, size, dtype)
+    _replace(path, form, whole, size, bits or 8 * dtype.itemsize, exif, icc, quality=100)
+
+
+def _replace(
+    path: Path,
+    form: str,
+    bands: Iterable[np.ndarray],
+    size: tuple[int, int],
+    bits: int,
+    exif: bytes | None,
+    icc: bytes | None,
+    quality: int,
+) -> None:
     with naming(path):
-        wanted = 8 if form in ("JPEG", "WEBP") else bits or 8 * dtype.itemsize
         if exif is not None:
             exif = metadata.carried_exif(metadata.parse_exif(exif), size)
-        changed = (with_bits(band, wanted) for band in _complete(bands, size, dtype))
         with replacing(path) as file:
-            _encode(file, form, changed, size, np.dtype(f"uint{wanted}"), exif, icc, quality)
+            _encode(file, form, bands, size, np.dtype(f"uint{bits}"), exif, icc, quality)
 
 
 def check_target(path: str | Path, *, quality: int = 95, bits: int | None = None) -> str:
@@ -265,10 +282,9 @@ def _encode(
     }[form]
     carried = {"exif": exif, "icc_profile": icc}
     options.update({name: value for name, value in carried.items() if value is not None})
-    whole = list(bands)
-    pixels = np.ascontiguousarray(whole[0]) if len(whole) == 1 else np.concatenate(whole)
+    (whole,) = bands
     encoded = io.BytesIO()  # Pillow writes JPEG to the file's descriptor itself, and does not notice a full disk
-    Image.fromarray(pixels).save(encoded, form, **options)
+    Image.fromarray(np.ascontiguousarray(with_bits(whole, 8))).save(encoded, form, **options)
     file.write(encoded.getbuffer())
 
 

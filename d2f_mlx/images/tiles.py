@@ -213,7 +213,7 @@ def map_rows(
         progress: as for `map_tiles`.
         ahead: as for `map_tiles`.
 
-    Shape: yields (size, W, C'), and at the bottom what is left
+    Shape: yields (size, W, C'), and at the bottom what is left; the same array each time, with other pixels in it
 
     Raises:
         ValueError: for a wrong size or overlap.
@@ -221,12 +221,12 @@ def map_rows(
     cut = _Window(read, picture, size + 2 * overlap, block)
     band = np.empty(0)
     for tile, result in _processed("map_rows", process, cut, picture, size, overlap, progress, ahead):
-        if tile.cols.start == 0:
-            band = np.empty((tile.rows.stop - tile.rows.start, picture[1], result.shape[2]), result.dtype)
-        band[:, tile.cols] = result[tile.inner]
+        if band.size == 0:
+            band = np.empty((min(size, picture[0]), picture[1], result.shape[2]), result.dtype)
+        rows = tile.rows.stop - tile.rows.start
+        band[:rows, tile.cols] = result[tile.inner]
         if tile.cols.stop == picture[1]:
-            yield band
-            band = np.empty(0)  # let go of it while the next is made
+            yield band[:rows]
 
 
 class _Window:

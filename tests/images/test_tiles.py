@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import tracemalloc
+from itertools import pairwise
+
 from d2f_mlx.backend import mx
-from d2f_mlx.images import blend_tiles, map_tiles, read_tile, split
+from d2f_mlx.images import blend_tiles, map_rows, map_tiles, read_tile, split, tiles
 
 import numpy as np
 import pytest
@@ -100,6 +103,79 @@ def test_out_is_filled_and_progress_counts_to_the_total():
     result = map_tiles(lambda p, _: p, pixels, size=4, overlap=1, out=out, progress=lambda *call: calls.append(call))
     assert result is out
     np.testing.assert_array_equal(out, pixels)
+    assert calls == [(done, 9) for done in range(1, 10)]
+
+
+@settings(deadline=None)
+@given(EDGES, EDGES, SIZES, OVERLAPS, st.integers(1, 9), st.integers(1, 9), st.integers(0, 5))
+def test_by_rows_every_tile_is_the_same_and_every_row_is_read_once(height, width, size, overlap, block, step, ahead):
+    pixels, seen, asked = noise(height, width), [], []
+
+    def record(tile_pixels, tile):
+        seen.append((tile, tile_pixels.copy()))
+        return 2 * tile_pixels
+
+    def reading(top, bottom):
+        asked.append((top, bottom))
+        return pixels[top:bottom]
+
+    expected = map_tiles(record, pixels, size=size, overlap=overlap)
+    whole, seen = seen, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiles, "_STEP", step)
+        bands = map_rows(record, reading, (height, width), size=size, overlap=overlap, block=block, ahead=ahead)
+        np.testing.assert_array_equal(np.concatenate([band.copy() for band in bands]), expected)
+    for (tile, outer), (same, same_outer) in zip(whole, seen, strict=True):
+        assert tile == same
+        np.testing.assert_array_equal(outer, same_outer)
+    edges = [0, *(bottom for _, bottom in asked)]
+    assert [(top, bottom) for top, bottom in pairwise(edges)] == asked
+    assert edges[-1] == height
+    assert all(edge % block == 0 for edge in edges[:-1])
+
+
+def test_by_rows_memory_is_a_window(monkeypatch):
+    monkeypatch.setattr(tiles, "_STEP", 4)
+    height, width, size, overlap, block, begun = 1000, 700, 10, 3, 8, []
+    furthest = [0]
+
+    def reading(top, bottom):
+        furthest[0] = bottom
+        return np.zeros((bottom - top, width, 3), np.uint8)
+
+    def process(tile_pixels, tile):
+        begun.append(furthest[0] - tile.rows.stop)
+        return tile_pixels
+
+    tracemalloc.start()
+    rows = 0
+    for band in map_rows(process, reading, (height, width), size=size, overlap=overlap, block=block):
+        rows += len(band)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert rows == height
+    assert max(begun) < overlap + block  # how far ahead of a tile is read
+    assert peak < height * width * 3 / 4
+
+
+@pytest.mark.parametrize(("size", "overlap", "message"), [(0, 1, "size >= 1"), (2, -1, "overlap >= 0")])
+def test_by_rows_wrong_arguments_are_refused(size, overlap, message):
+    with pytest.raises(ValueError, match=message):
+        next(map_rows(lambda p, _: p, lambda top, bottom: np.zeros((4, 4, 3)), (4, 4), size=size, overlap=overlap))
+
+
+def test_by_rows_progress_counts_to_the_total():
+    calls = []
+    list(
+        map_rows(
+            lambda p, _: p,
+            lambda top, bottom: noise(9, 10)[top:bottom],
+            (9, 10),
+            size=4,
+            overlap=1,
+            progress=lambda *call: calls.append(call),
+        )
+    )
     assert calls == [(done, 9) for done in range(1, 10)]
 
 
