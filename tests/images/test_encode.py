@@ -178,3 +178,17 @@ def test_a_band_is_done_with_when_the_next_is_asked_for(tmp_path, suffix):
 
     write_bands(tmp_path / f"a{suffix}", bands(), (301, 211), np.uint8)
     np.testing.assert_array_equal(read(tmp_path / f"a{suffix}").pixels, pixels)
+
+
+def test_few_strips_wait_at_a_time(monkeypatch):
+    monkeypatch.setattr(encode, "_BACKLOG", 3)
+    cut_so_far = []
+
+    def strips():
+        for top in range(0, 300, 10):
+            cut_so_far.append(top)
+            yield noise(np.uint8)[top : top + 10]
+
+    for written, _ in enumerate(encode._deflated(strips())):
+        assert len(cut_so_far) - written <= 3 + 1
+    assert written == 29
