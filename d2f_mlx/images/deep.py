@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
+
+_LIMIT = Lock()  # OpenImageIO's limit is the whole process's
 
 
 class DeepFile:
@@ -70,12 +73,13 @@ def opened(path: Path) -> Iterator[DeepFile]:
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # do not multiply colour by alpha
     most = "limits:imagesize_MB"
-    limit = oiio.get_int_attribute(most)
-    oiio.attribute(most, 0)  # it is the machine's memory, which rows by rows do not need
-    try:
-        source = oiio.ImageInput.open(str(path), as_stored)
-    finally:
-        oiio.attribute(most, limit)
+    with _LIMIT:
+        limit = oiio.get_int_attribute(most)
+        oiio.attribute(most, 0)  # it is the machine's memory, which rows by rows do not need
+        try:
+            source = oiio.ImageInput.open(str(path), as_stored)
+        finally:
+            oiio.attribute(most, limit)
     if source is None:
         raise ValueError(oiio.geterror() or "OpenImageIO cannot open it")
     try:
