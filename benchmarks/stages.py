@@ -13,8 +13,8 @@ from typing import Any
 from d2f_mlx import images
 from d2f_mlx.color import SRGB
 from d2f_mlx.develop import Colour, DevelopConfig, Developer, FilmColour, HalideEngine, StochasticEngine
-from d2f_mlx.develop.developer import _TO_TYPE, _floats
 from d2f_mlx.develop.halide import _DRIFT
+from d2f_mlx.develop.photo import TO_TYPE, floats
 from d2f_mlx.develop.stochastic import scanned
 from d2f_mlx.film import DEFAULT, BooleanGrain, Darkroom, FilmStock, Optics, ScannedGrain, Scanner, boolean_grain
 from d2f_mlx.grain import Halides, boolean_view, halide_mask, normalised_convolution, scatter
@@ -103,10 +103,10 @@ def develop_table(name: str, size: tuple[int, int], limits: Limits, repeats: int
     out = np.empty_like(tile)
 
     def into_place(film: mx.array) -> np.ndarray:
-        out[:] = np.asarray(_TO_TYPE["uint8"](film))
+        out[:] = np.asarray(TO_TYPE["uint8"](film))
         return out
 
-    stages = [Stage("tile to floats", lambda tile: _floats(mx.array(tile)), [tile], _FLOATS * pixels)]
+    stages = [Stage("tile to floats", lambda tile: floats(mx.array(tile)), [tile], _FLOATS * pixels)]
     if isinstance(engine, HalideEngine):
         stages += scatter_stages(engine, photo, key)
     else:

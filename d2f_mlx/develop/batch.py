@@ -69,17 +69,25 @@ def _pipelined(
     """Read the next picture and write the last one in threads; MLX stays in this one."""
     with ThreadPoolExecutor(2, "d2f") as background:
 
-        def begun() -> tuple[Path, Path, Future[images.Picture]] | None:
+        def begun() -> tuple[Path, Path, Future[images.Picture | None]] | None:
             pair = next(pairs, None)
-            return pair and (*pair, background.submit(images.read, pair[0]))
+            return pair and (*pair, background.submit(files.read, pair[0]))
 
         ahead, writing = begun(), None
         while ahead:
             photo, out, reading = ahead
             wait([reading])
             ahead = begun()
+            told = progress and partial(progress, photo)
             try:
-                film = files.developed(photo, reading.result(), progress and partial(progress, photo))
+                picture = reading.result()
+                if picture is None:
+                    if writing:
+                        yield _written(*writing)
+                    writing = None
+                    yield files.by_bands(photo, out, told)
+                    continue
+                film = files.developed(photo, picture, told)
             except FAILURES as error:
                 yield failed(photo, out, error)
                 continue

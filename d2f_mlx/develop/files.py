@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from collections.abc import Callable
@@ -51,18 +52,41 @@ class FileDeveloper:
     def __call__(self, photo: Path, out: Path) -> DevelopedFile:
         """Develop one picture."""
         try:
-            film = self.developed(photo, images.read(photo))
+            picture = self.read(photo)
+            if picture is None:
+                return self.by_bands(photo, out)
+            film = self.developed(photo, picture)
             self.write(out, film)
         except FAILURES as error:
             return failed(photo, out, error)
         return DevelopedFile(photo, out, film.pixels.shape[:2])
 
+    def read(self, photo: Path) -> images.Picture | None:
+        """Read a photo; None if it is so large that it goes `by_bands`."""
+        return None if math.prod(images.size(photo)) > images.LARGE else images.read(photo)
+
+    def by_bands(self, photo: Path, out: Path, progress: Callable[[int, int], None] | None = None) -> DevelopedFile:
+        """Develop a picture that is never held whole, from file to file; progress as of `develop`."""
+        out.parent.mkdir(parents=True, exist_ok=True)
+        self.developer.file(
+            photo,
+            out,
+            key=self._key(photo),
+            quality=self.quality,
+            bits=self.bits,
+            progress=progress,
+            large=images.LARGE,
+        )
+        return DevelopedFile(photo, out, images.size(photo))
+
     def developed(
         self, photo: Path, picture: images.Picture, progress: Callable[[int, int], None] | None = None
     ) -> images.Picture:
         """Develop a picture that was read from a file; progress as of `develop`."""
-        key = (self.seed + zlib.crc32(os.fsencode(photo.name))) % 2**63
-        return self.developer(picture, key=key, progress=progress)
+        return self.developer(picture, key=self._key(photo), progress=progress)
+
+    def _key(self, photo: Path) -> int:
+        return (self.seed + zlib.crc32(os.fsencode(photo.name))) % 2**63
 
     def write(self, out: Path, film: images.Picture) -> None:
         """Write a developed picture, into a folder that is made if it is missing."""

@@ -119,6 +119,6 @@ class Reconstructor(nn.Module):
             features = [averaged(base, gaussian_taps(_GUIDE)), _GAIN * halides * mask, mask, _GAIN * prior]
         else:
             features = [prior, halides * mask, mask]
-        dtype = tree_flatten(self.network.parameters())[0][1].dtype
+        dtype = next(iter(dict(tree_flatten(self.network.parameters())).values())).dtype  # pyright: ignore
         features = mx.concatenate([f.astype(dtype) for f in features], axis=-1)
         return mx.where(mask, halides, prior + self.network(features).astype(prior.dtype) / _GAIN)

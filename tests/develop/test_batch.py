@@ -1,7 +1,8 @@
 import threading
 
 from d2f_mlx import images
-from d2f_mlx.develop import DevelopedFile, develop_files
+from d2f_mlx.develop import DevelopConfig, DevelopedFile, Developer, develop_files
+from d2f_mlx.develop.files import FileDeveloper
 from d2f_mlx.images import files
 
 import numpy as np
@@ -110,7 +111,8 @@ def test_what_fails_is_told_of_and_the_rest_goes_on(pairs):
 
 
 def test_what_cannot_be_written_whole_is_not_there(pairs, monkeypatch):
-    def full_disk(file, _form, pixels, *_):
+    def full_disk(file, _form, bands, *_):
+        pixels = next(iter(bands))
         file.write(pixels.tobytes())
         if pixels[0, 0, 0] == 255 - 20:
             raise OSError(28, "No space left on device")
@@ -162,3 +164,25 @@ def test_bad_arguments_are_refused_before_any_work(arguments, message):
     never = (pytest.fail("work was begun") for _ in range(1))
     with pytest.raises(ValueError, match=message):
         develop_files(inverted, never, **arguments)
+
+
+@pytest.mark.parametrize("jobs", [0, 1], ids=["alone", "pipelined"])
+def test_large_pictures_go_by_bands_between_others_to_the_same_pixels(tmp_path, monkeypatch, jobs):
+    pytest.importorskip("OpenImageIO")
+    rng = np.random.default_rng(0)
+    pairs = []
+    for number, side in enumerate((40, 90, 40)):
+        photo = tmp_path / f"{number}.png"
+        images.write(photo, rng.integers(0, 256, (side, 60, 3), np.uint8))
+        pairs.append((photo, tmp_path / "film" / f"{number}.png"))
+    developer = Developer(DevelopConfig(colour="photo", tile=32))
+    assert [done.error for done in develop_files(developer, pairs)] == [""] * 3
+    whole = [out.read_bytes() for _, out in pairs]
+    opened = []
+    rows_of = images.open_rows
+    monkeypatch.setattr(images, "LARGE", 60 * 60)
+    monkeypatch.setattr(images, "open_rows", lambda path: opened.append(path.name) or rows_of(path))
+    again = develop_files(developer, pairs) if jobs else [FileDeveloper(developer)(*pair) for pair in pairs]
+    assert [(done.error, done.size) for done in again] == [("", (40, 60)), ("", (90, 60)), ("", (40, 60))]
+    assert [out.read_bytes() for _, out in pairs] == whole
+    assert opened == ["1.png"]
