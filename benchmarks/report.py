@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata, util
 from pathlib import Path
 
-from d2f_mlx.backend import info
-
 _RIVALS = {"torch": "torch", "cv2": "opencv-python-headless", "scipy": "scipy", "skimage": "scikit-image"}
 
 
@@ -24,6 +22,8 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def environment() -> dict[str, str]:
     """Describe the machine, and name the versions of the rivals that are installed."""
+    from d2f_mlx.backend import info  # not above: a rival's process is to be free of MLX
+
     rivals = {package: metadata.version(package) for name, package in _RIVALS.items() if util.find_spec(name)}
     return {**info(), **rivals}
 
