@@ -14,7 +14,7 @@ import mlx.optimizers as optim
 import numpy as np
 from mlx.utils import tree_flatten, tree_map
 
-from contest import Contestant
+from contest import Contestant, within_budget_ms
 from report import peak_gib
 
 NETWORKS = {"unet": UNet, "dianet": DIANet}
@@ -82,11 +82,6 @@ def _signs(channels: int) -> np.ndarray:
     return 1.0 - 2 * (np.arange(channels) % 2)
 
 
-def has_cuda() -> bool:
-    """Tell whether MLX has a CUDA GPU."""
-    return mx.cuda.is_available()
-
-
 def prepare(what: str, kind: str, training: bool, device: str, example: Mapping[str, np.ndarray]) -> Contestant:
     """Set up a network with an example's weights and pictures, to be trained or to be run.
 
@@ -140,4 +135,7 @@ def prepare(what: str, kind: str, training: bool, device: str, example: Mapping[
         run()
         return mx.get_peak_memory() / 2**30
 
-    return Contestant(run, answers, peak)
+    def measure(repeats: int) -> dict[str, float]:
+        return {"ms": within_budget_ms(run, repeats), "peak GiB": peak()}
+
+    return Contestant(answers, measure)

@@ -16,16 +16,13 @@ interpreter included, and what the library held at once on a GPU.
 from __future__ import annotations
 
 import argparse
-import json
-import tempfile
-from importlib import util
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from contest import TOLERANCE, add_threads, difference, in_its_own_process, share_cores, within_budget_ms
-from report import add_json, publish
+from contest import Contestant, Task, contest, parse, serve
+from report import publish
 
 
 class Case(NamedTuple):
@@ -47,111 +44,38 @@ CASES = {
     "run-unet512-512": Case(False, "unet", 512, 512, 1),
     "run-dianet-192": Case(False, "dianet", 24, 192, 1),
 }
-OURS = "d2f"
-NATIVE = "MLX's own layers"
-TORCH = ("PyTorch", "PyTorch channels-last", "PyTorch torch.compile")
-FULL_PRECISION = {"MLX_ENABLE_TF32": "0", "NVIDIA_TF32_OVERRIDE": "0"}
+CONTESTANTS = ("d2f", "MLX's own layers", "PyTorch", "PyTorch channels-last", "PyTorch torch.compile")
 
 
-def one(case: str, what: str, device: str, folder: str, repeats: int) -> dict[str, object]:
-    """Answer in this process, into the folder, or with repeats be timed and weighed."""
-    if what in TORCH:
+def prepare(task: Task) -> Contestant:
+    """Set up a contestant, with the one library that it needs."""
+    if task.what.startswith("PyTorch"):
         from torch_networks import prepare
     else:
         from mlx_networks import prepare
-    training, network, *_ = CASES[case]
-    with np.load(Path(folder, f"{case}.npz")) as example:
-        contestant = prepare(what, network, training, device, dict(example))
-    if not repeats:
-        answers: dict[str, Any] = contestant.answers()
-        np.savez(Path(folder, "answers.npz"), **answers)
-        return {}
-    return {"ms": within_budget_ms(contestant.run, repeats), "peak GiB": contestant.peak_gib()}
+    case = CASES[task.case]
+    with np.load(Path(task.folder, f"{task.case}.npz")) as example:
+        return prepare(task.what, case.network, case.training, task.device, dict(example))
 
 
-def check(case: str, contestants: list[str], task: dict[str, object], folder: Path) -> list[dict[str, Any]]:
-    """Return a row for each contestant: by how much its answers differ from ours, or why it has none.
+def write_example(name: str, folder: Path) -> None:
+    from mlx_networks import example
 
-    Raises: SystemExit where they differ by more than rounding, or ours fail.
-    """
-    expected: dict[str, np.ndarray] = {}
-    rows: list[dict[str, Any]] = []
-    for what in contestants:
-        failed = in_its_own_process(__file__, {**task, "case": case, "what": what, "repeats": 0}, **FULL_PRECISION)
-        if failed and what == OURS:
-            raise SystemExit(f"{case}, {what}: {failed['failed']}")
-        row: dict[str, object] = {"case": case, "what": what, "ms": "", "times ours": "", "peak GiB": ""}
-        rows.append({**row, "differs": "", **failed})
-        if failed:
-            continue
-        with np.load(folder / "answers.npz") as archive:
-            answers = dict(archive)
-        expected = expected or answers
-        rows[-1]["differs"] = share = difference(answers, expected)
-        if not share <= TOLERANCE:
-            raise SystemExit(f"{case}, {what}: differs from ours by {share:.2g}, more than {TOLERANCE}: not timed")
-    return rows
-
-
-def refuse_cuda(contestants: list[str]) -> None:
-    """Raise SystemExit where a library finds no CUDA GPU."""
-    import mlx_networks
-
-    if not mlx_networks.has_cuda():
-        raise SystemExit("--device cuda: MLX has no CUDA GPU here (on Linux: pip install 'd2f_mlx[cuda13]')")
-    if contestants[-1] in TORCH:
-        import torch_networks
-
-        if not torch_networks.has_cuda():
-            raise SystemExit("--device cuda: PyTorch has no CUDA GPU here (is it a build for CUDA?)")
+    case = CASES[name]
+    drawn: dict[str, Any] = example(case.network, case.width, case.size, case.batch)
+    np.savez(folder / f"{name}.npz", **drawn)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help=", ".join(CASES))
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--repeats", type=int, default=20, help="at most; fewer where 20 seconds do not suffice")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    add_threads(parser)
-    add_json(parser)
-    arguments = parser.parse_args()
+    arguments = parse(parser, CASES)
     if arguments.one:
-        print(json.dumps(one(**json.loads(arguments.one))))
+        serve(arguments.one, prepare)
         return
-    if arguments.repeats < 1:
-        parser.error(f"--repeats expects 1 or more, got {arguments.repeats}")
-    share_cores(arguments.threads)
-    contestants = [OURS, NATIVE]
-    if util.find_spec("torch"):
-        contestants += TORCH
-    else:
-        print("PyTorch: not installed, left out")
-    if arguments.device == "cuda":
-        refuse_cuda(contestants)
-    from mlx_networks import example
-
-    with tempfile.TemporaryDirectory() as folder:
-        task: dict[str, object] = {"device": arguments.device, "folder": folder}
-        rows: list[dict[str, Any]] = []
-        for name in arguments.cases:
-            case = CASES[name]
-            drawn: dict[str, Any] = example(case.network, case.width, case.size, case.batch)
-            np.savez(Path(folder, f"{name}.npz"), **drawn)
-            rows += check(name, contestants, task, Path(folder))
-        task["repeats"] = arguments.repeats
-        own: dict[str, Any] = {}
-        for row in rows:
-            if "failed" in row:
-                continue
-            row.update(in_its_own_process(__file__, {**task, "case": row["case"], "what": row["what"]}))
-            if row["what"] == OURS:
-                own = row
-            if row["ms"] and own["ms"]:
-                row["times ours"] = row["ms"] / own["ms"]
-    title = (
-        f"Networks, float32, {arguments.device}, {arguments.threads} threads each; times ours: above 1 ours is faster"
-    )
-    publish(title, rows, arguments.json, device=arguments.device, threads=arguments.threads)
+    rows = contest(__file__, arguments, CONTESTANTS, {"ms": "times ours"}, write_example)
+    device, threads = arguments.device, arguments.threads
+    title = f"Networks, float32, {device}, {threads} threads each (times ours: above 1 ours is faster)"
+    publish(title, rows, arguments.json, device=device, threads=threads)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 from torch.nn.functional import leaky_relu, mse_loss  # pyright: ignore[reportMissingImports]
 
-from contest import Contestant
+from contest import Contestant, within_budget_ms
 from report import peak_gib
 
 
@@ -90,11 +90,6 @@ def load(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
             own[name].copy_(torch.from_numpy(array.transpose(0, 3, 1, 2) if array.ndim == 4 else array))
 
 
-def has_cuda() -> bool:
-    """Tell whether PyTorch has a CUDA GPU."""
-    return torch.cuda.is_available()
-
-
 def prepare(what: str, kind: str, training: bool, device: str, example: Mapping[str, np.ndarray]) -> Contestant:
     """Set up a network with an example's weights and pictures, to be trained or to be run.
 
@@ -150,7 +145,10 @@ def prepare(what: str, kind: str, training: bool, device: str, example: Mapping[
         run()
         return torch.cuda.max_memory_allocated() / 2**30
 
-    return Contestant(run, answers, peak)
+    def measure(repeats: int) -> dict[str, float]:
+        return {"ms": within_budget_ms(run, repeats), "peak GiB": peak()}
+
+    return Contestant(answers, measure)
 
 
 def ours(tensor: torch.Tensor) -> np.ndarray:
