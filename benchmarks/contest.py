@@ -26,6 +26,7 @@ TOLERANCE = 1e-4  # of float32 answers, of the largest magnitude in each array
 BUDGET_S = 20.0  # for the repeats of one contestant
 
 _ANSWERS = "answers.npz"
+_CHECKED = ("differs", "failed")
 _FULL_PRECISION = {"MLX_ENABLE_TF32": "0", "NVIDIA_TF32_OVERRIDE": "0"}
 _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -129,7 +130,9 @@ def contest(
         ours = next(other for other in rows if other["case"] == row["case"])
         row |= {times: row[ms] / ours[ms] for ms, times in columns.items() if ms in row and ms in ours}
     order = ["case", "what", *(name for pair in columns.items() for name in pair)]
-    return [{name: row.get(name, "") for name in [*order, *(n for n in row if n not in order)]} for row in rows]
+    names = {name for row in rows for name in row}
+    order += sorted(names - {*order, *_CHECKED}) + [name for name in _CHECKED if name in names]
+    return [{name: row.get(name, "") for name in order} for row in rows]
 
 
 def _agreed(script: str, tasks: Sequence[Task]) -> list[dict[str, Any]]:
