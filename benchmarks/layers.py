@@ -15,9 +15,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from d2f_mlx.models.layers import Down2, Up2, conv3x3
+from d2f_mlx.models.convolution import conv, conv_transpose, depthwise, upsample2
+from d2f_mlx.models.layers import Down2, Up2
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 
 from contest import Contestant, Task, contest, parse, serve, within_budget_ms
@@ -45,6 +47,10 @@ class Layer(NamedTuple):
     weight: tuple[int, ...] | None
 
 
+Kind = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
+"""Ours, MLX's own, and PyTorch's."""
+
+
 def up2(x: mx.array, weight: mx.array) -> mx.array:
     layer = Up2(weight.shape[0], weight.shape[-1])
     layer.weight = weight
@@ -57,8 +63,13 @@ def down2(x: mx.array, weight: mx.array) -> mx.array:
     return layer(x)
 
 
-def native_conv3x3(x: mx.array, weight: mx.array) -> mx.array:
-    return mx.conv2d(x, weight, padding=1)
+def convolution(stride: int) -> Kind:
+    """Convolve a 3x3 kernel."""
+    return (
+        lambda x, w: conv(x, w, stride, 1),
+        lambda x, w: mx.conv2d(x, w, stride=stride, padding=1),
+        lambda F, x, w: F.conv2d(x, w, stride=stride, padding=1),
+    )
 
 
 def native_up2(x: mx.array, weight: mx.array) -> mx.array:
@@ -69,10 +80,6 @@ def native_down2(x: mx.array, weight: mx.array) -> mx.array:
     return mx.conv2d(x, weight, stride=2) + mx.zeros(weight.shape[0])
 
 
-def torch_conv3x3(F: Any, x: Any, weight: Any) -> Any:
-    return F.conv2d(x, weight, padding=1)
-
-
 def torch_up2(F: Any, x: Any, weight: Any) -> Any:
     return F.conv_transpose2d(x, weight, weight.new_zeros(weight.shape[1]), stride=2)
 
@@ -81,15 +88,38 @@ def torch_down2(F: Any, x: Any, weight: Any) -> Any:
     return F.conv2d(x, weight, weight.new_zeros(weight.shape[0]), stride=2)
 
 
-CONV3X3 = (conv3x3, native_conv3x3, torch_conv3x3)
-UP2 = (up2, native_up2, torch_up2)
-DOWN2 = (down2, native_down2, torch_down2)
+CONV: Kind = convolution(1)
+TRANSPOSED: Kind = (
+    lambda x, w: conv_transpose(x, w, 2, 1),
+    lambda x, w: mx.conv_transpose2d(x, w, stride=2, padding=1),
+    lambda F, x, w: F.conv_transpose2d(x, w.transpose(0, 1), stride=2, padding=1),
+)
+DEPTHWISE: Kind = (
+    lambda x, w: depthwise(x, w, 1),
+    lambda x, w: mx.conv2d(x, w, padding=1, groups=x.shape[-1]),
+    lambda F, x, w: F.conv2d(x, w, padding=1, groups=x.shape[1]),
+)
+UPSAMPLE: Kind = (upsample2, nn.Upsample(2, "linear"), lambda F, x: F.interpolate(x, scale_factor=2, mode="bilinear"))
+MAX_POOL: Kind = (nn.MaxPool2d(2, 2), nn.MaxPool2d(2, 2), lambda F, x: F.max_pool2d(x, 2))
+AVERAGE_POOL: Kind = (nn.AvgPool2d(2, 2), nn.AvgPool2d(2, 2), lambda F, x: F.avg_pool2d(x, 2))
+NEAREST: Kind = (nn.Upsample(2), nn.Upsample(2), lambda F, x: F.interpolate(x, scale_factor=2))
+UP2: Kind = (up2, native_up2, torch_up2)
+DOWN2: Kind = (down2, native_down2, torch_down2)
 LAYERS = {
-    "conv3x3-64-128": Layer(*CONV3X3, (1, 128, 128, 64), (64, 3, 3, 64)),
-    "conv3x3-16-512": Layer(*CONV3X3, (1, 512, 512, 16), (16, 3, 3, 16)),
-    "conv3x3-512-16": Layer(*CONV3X3, (4, 16, 16, 512), (512, 3, 3, 512)),
+    "conv3x3-64-128": Layer(*CONV, (1, 128, 128, 64), (64, 3, 3, 64)),
+    "conv3x3-16-512": Layer(*CONV, (1, 512, 512, 16), (16, 3, 3, 16)),
+    "conv3x3-512-16": Layer(*CONV, (4, 16, 16, 512), (512, 3, 3, 512)),
     "up2-64-128": Layer(*UP2, (1, 128, 128, 64), (64, 2, 2, 64)),
     "down2-64-128": Layer(*DOWN2, (1, 128, 128, 64), (64, 2, 2, 64)),
+    "conv3x3-512-4": Layer(*CONV, (128, 4, 4, 512), (512, 3, 3, 512)),
+    "strided3x3-64-128": Layer(*convolution(2), (1, 128, 128, 64), (64, 3, 3, 64)),
+    "transposed4x4-64-64": Layer(*TRANSPOSED, (1, 64, 64, 64), (64, 4, 4, 64)),
+    "depthwise3x3-64-128": Layer(*DEPTHWISE, (1, 128, 128, 64), (64, 3, 3, 1)),
+    "bilinear2-64-128": Layer(*UPSAMPLE, (1, 128, 128, 64), None),
+    # For these MLX's own are reshapes already, and are what we use.
+    "nearest2-64-128": Layer(*NEAREST, (1, 128, 128, 64), None),
+    "max-pool2-64-128": Layer(*MAX_POOL, (1, 128, 128, 64), None),
+    "average-pool2-64-128": Layer(*AVERAGE_POOL, (1, 128, 128, 64), None),
 }
 CONTESTANTS = ("d2f", "MLX's own", "PyTorch", "PyTorch channels-last")
 COLUMNS = {"forward ms": "times ours", "forward + backward ms": "times ours, both"}
