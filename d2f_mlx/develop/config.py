@@ -9,6 +9,7 @@ from ..film import FORMATS
 
 Grain = Literal["halide", "gaussian", "boolean"]
 Colours = Literal["film", "photo"]
+Precision = Literal["float32", "bfloat16", "float16"]
 LARGEST_TILE = 2048  # MLX has been wrong, silently, beyond 2^31 elements
 
 
@@ -30,6 +31,7 @@ class DevelopConfig:
         enlargement: Above 1, the photo is that much of a crop from the frame.
         lut: A 3-D table (.cube) for sRGB whose colours take the place of the film's; "" for none.
         exposure_index: Speed at which the film is exposed and developed; 0 for its own.
+        precision: What the halide engine's network computes in; the half types are for GPUs.
     """
 
     reconstructor: str = "unet"
@@ -43,6 +45,7 @@ class DevelopConfig:
     enlargement: float = 1.0
     exposure_index: float = 0.0
     lut: str = ""
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if not 0 < self.density_scale <= 9:
@@ -55,6 +58,8 @@ class DevelopConfig:
             raise ValueError(f"develop expects grain to be one of {', '.join(get_args(Grain))}, got {self.grain!r}")
         if self.colour not in get_args(Colours):
             raise ValueError(f"develop expects colour to be one of {', '.join(get_args(Colours))}, got {self.colour!r}")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"develop expects a precision of {', '.join(get_args(Precision))}, got {self.precision!r}")
         if self.lut and self.colour == "photo":
             raise ValueError("develop expects colour='film' for a lut, got colour='photo'")
         if self.film_format and self.film_format not in FORMATS:

@@ -18,7 +18,7 @@ from ..film import DEFAULT, Darkroom, FilmStock, Scanner
 from ..grain import HalideStatistics
 from ..models import Reconstructor
 from .colour import Colour, FilmColour, TableColour
-from .config import Colours, DevelopConfig, Grain
+from .config import Colours, DevelopConfig, Grain, Precision
 from .engine import Engine
 from .halide import HalideEngine
 from .photo import TO_TYPE, blaming, checked, floats, opened
@@ -71,7 +71,7 @@ class Developer:
         if engine is None and self._config.grain == "halide":
             engine = HalideEngine(self._config, stock=stock, scanner=scanner, network=network, statistics=statistics)
         elif engine is None:
-            for name in ("reconstructor", "density_scale"):
+            for name in ("reconstructor", "density_scale", "precision"):
                 value = getattr(self._config, name)
                 if value != getattr(DevelopConfig, name):
                     raise ValueError(f"develop expects grain='halide' for a {name}, got {value!r} with another engine")
@@ -277,6 +277,7 @@ def develop(
     reconstructor: str | Path | Reconstructor = DevelopConfig.reconstructor,
     statistics: HalideStatistics | None = None,
     density_scale: float = DevelopConfig.density_scale,
+    precision: Precision = DevelopConfig.precision,
     strength: float = DevelopConfig.strength,
     key: int | mx.array = 0,
     origin: tuple[int, int] = (0, 0),
@@ -318,6 +319,7 @@ def develop(
         statistics: The film whose halides are scattered; by default the stock's, else the reconstructor's own.
         density_scale: Halides against the film's own density, in (0, 9]: the more there are, the more comes from the
             scattered field and the less from the network; far below 1 grain turns into blotches.
+        precision: What the halide engine's network computes in; "bfloat16" or "float16" for GPUs.
         strength: Of the grain: 0 is none, 1 is the film's, up to 4 exaggerates.
         key: Seed or random key; the same one gives the same grain.
         origin: Row and column of the photo's first pixel in the picture that it was cut from: with the same key and
@@ -345,6 +347,7 @@ def develop(
         exposure_index=exposure_index,
         reconstructor=DevelopConfig.reconstructor if network else str(reconstructor),
         density_scale=density_scale,
+        precision=precision,
         strength=strength,
         lut=str(lut),
         tile=tile,

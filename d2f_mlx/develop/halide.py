@@ -18,7 +18,7 @@ from ..grain.filters import averaged
 from ..grain.halide import Kind
 from ..models import Reconstructor
 from .colour import Colour
-from .config import LARGEST_TILE, DevelopConfig
+from .config import LARGEST_TILE, DevelopConfig, Precision
 from .stochastic import scanned
 
 _DRIFT = 16  # radius, in pixels, of the window over which developing leaves the mean where it was
@@ -53,7 +53,7 @@ class HalideEngine:
         if stock is not None and config.exposure_index:
             push(stock, config.exposure_index)
         self._config = config
-        self._network = network or checkpoint.from_pretrained(config.reconstructor)
+        self._network = _precise(network or checkpoint.from_pretrained(config.reconstructor), config.precision)
         self._scanner = scanner
         self._stock = stock
         self._own = statistics or checkpoint.statistics_of(config.reconstructor if network is None else None)
@@ -113,3 +113,13 @@ class HalideEngine:
             residual = self._network(mx.where(mask, halides, 0), mask) - base
         grain = residual - averaged(residual, np.ones(2 * _DRIFT + 1))  # the photo's tones stay its own
         return mx.clip(photo + strength * grain[0] / 2, 0, 1)
+
+
+def _precise(network: Reconstructor, precision: Precision) -> Reconstructor:
+    """Return a network that computes in a type; it is left as it is itself."""
+    if precision == "float32":
+        return network
+    other = Reconstructor(network.config)
+    other.update(network.parameters())
+    other.set_dtype(getattr(mx, precision))
+    return other

@@ -11,7 +11,7 @@ from d2f_mlx.models import Reconstructor, ReconstructorConfig
 import mlx.core as mx
 import numpy as np
 import pytest
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten, tree_map
 
 ROUNDING = 1e-5  # of pictures in [0, 1], between matrix products of different shapes
 HALIDE = DevelopConfig(grain="halide", colour="photo")
@@ -244,6 +244,8 @@ def test_what_is_no_photo_is_refused(run, photo, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"precision": "int8"}, "expects a precision of float32, bfloat16, float16"),
+        ({"precision": "bfloat16", "grain": "gaussian", "statistics": None}, "for a precision"),
         ({"density_scale": 0}, r"expects density_scale in \(0, 9\], got 0"),
         ({"density_scale": 9.5}, "expects density_scale"),
         ({"density_scale": float("nan")}, "expects density_scale"),
@@ -325,3 +327,18 @@ def test_bundled_networks_keep_a_photos_tones_and_give_it_films_density(name):
             assert len(inside) < 500 or abs(inside.mean()) < 2
     found = np.array(density(peaks(mx.array(grain))))
     assert np.all((found > 0.08) & (found < 0.17)), found
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["unet", "dianet"])
+def test_half_precision_moves_pixels_by_less_than_a_level(name, precision):
+    photo = np.random.default_rng(0).uniform(0.2, 0.8, (1, 1, 3)).astype(np.float32).repeat(96, 0).repeat(96, 1)
+    network = checkpoint.from_pretrained(name)
+    full, half = (
+        develop(photo, grain="halide", colour="photo", reconstructor=network, precision=p)
+        for p in ("float32", precision)
+    )
+    moved = 255 * np.abs(half - full)
+    assert 0 < moved.max() < 0.5  # levels of 255; at most 0.17 and 0.34 in bfloat16 on a photograph of 512 x 512
+    assert np.std(half - photo) == pytest.approx(np.std(full - photo), rel=0.005)
+    assert {array.dtype for _, array in tree_flatten(network.parameters())} == {mx.float32}
