@@ -61,8 +61,8 @@ class MemoryPlan:
         """Say what the step takes, and the largest that would fit."""
         parts = f" in {self.accumulate} parts" if self.accumulate > 1 else ""
         return (
-            f"a step of {self.batch} crops of {self.crop}{parts} takes about {self.needed / _GIB:.1f} of "
-            f"{self.available / _GIB:.1f} GiB; up to {self.most_crops} such crops fit at once"
+            f"a step of {self.batch} crops of {self.crop}{parts} takes about {self.needed / _GIB:.2f} of "
+            f"{self.available / _GIB:.2f} GiB; up to {self.most_crops} such crops fit at once"
         )
 
     def check(self) -> None:

@@ -77,8 +77,8 @@ def test_what_a_step_takes_is_told_and_what_does_not_fit_refused_before_any_work
     command = ["train", "reconstructor", str(rolls), "-o", str(tmp_path / "o"), *FLAGS]
     assert main([*command, "--memory-gb", "0.0001"]) == 1
     printed = capsys.readouterr()
-    assert "of 0.0 GiB" in printed.err
+    assert "of 0.00 GiB" in printed.err
     assert "would" in printed.err
     assert not (tmp_path / "o").exists()
     assert main([*command, "--memory-gb", "4"]) == 0
-    assert "of 4.0 GiB; up to" in capsys.readouterr().out
+    assert "of 4.00 GiB; up to" in capsys.readouterr().out
