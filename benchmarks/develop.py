@@ -1,4 +1,4 @@
-"""Time and weigh the whole of developing, colour and grain, on pictures of 6 and 24 megapixels, stage by stage.
+"""Time and weigh the whole of developing, colour and grain, on pictures of 6 and 24 megapixels.
 
     python benchmarks/develop.py --json develop.json
 
@@ -8,8 +8,8 @@ and compiled for it; "s" the next one, as in a batch. The rival is the same chai
 SciPy, on the whole picture in float32: decoding, a matrix, a Gaussian for the MTF, curves by interp, a Gaussian field
 as grain, and the print by map_coordinates on a table of 65 points.
 
-Stages are timed one after the other on a tile in one stream and scaled by area; the whole runs tiles in several streams
-at once, and so takes less than their sum.
+Rivals that cannot be installed from PyPI are quoted, as CPU seconds on two x86 cores of another machine: compare with
+"CPU s". roofline.py has developing stage by stage.
 """
 
 from __future__ import annotations
@@ -23,20 +23,24 @@ from collections.abc import Callable
 from typing import Any
 
 from d2f_mlx.color import SRGB, Lut3D
-from d2f_mlx.develop import DevelopConfig, Developer, FilmColour, StochasticEngine
+from d2f_mlx.develop import DevelopConfig, Developer
 from d2f_mlx.film import Darkroom, FilmStock, Negative, Scanner, exposure_matrix, positive, scene_light
 
-import mlx.core as mx
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from grain import picture
-from report import add_json, median_ms, peak_gib, publish
+from report import add_json, peak_gib, publish
 
 SIZES = ((2000, 3000), (4000, 6000))
 STOCK = "kodak-vision3-500t"
-TILE = 1024
 BLUR, SIGMA, LUMP = 0.6, 0.03, 0.7  # of the rival: pixels, density, pixels
+# CPU seconds and peak GB at 6 and 24 megapixels.
+QUOTED = {
+    "spektrafilm, colour + grain": ((34, 2.3), (141, 7.7)),
+    "filmgrainer, grain alone": ((21, 0.5), (81, 1.9)),
+    "GrainNet in PyTorch, grain alone": ((38, 3.3), (191, 11.5)),
+}
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -85,48 +89,24 @@ def measure(name: str, height: int, width: int) -> dict[str, object]:
     photo = picture(height, width)
     seconds = []
     film = photo
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), 0.0
     run = CONTESTANTS[name]()
     for _ in range(2):
+        busy = time.process_time()
         film = run(photo)
+        busy = time.process_time() - busy
         seconds.append(time.perf_counter() - start)
         start = time.perf_counter()
     if film.shape != photo.shape or film.dtype != np.uint8 or np.array_equal(film, photo):
         raise SystemExit(f"{name}: gave {film.dtype} {film.shape}, or nothing new")
     megapixels = height * width / 1e6
-    return {"first s": seconds[0], "s": seconds[1], "Mpx/s": megapixels / seconds[1], "peak GiB": peak_gib()}
-
-
-def stages() -> list[dict[str, object]]:
-    """Time each stage on a tile."""
-    stock, config = FilmStock.load(STOCK), DevelopConfig(stock=STOCK)
-    start = time.perf_counter()
-    colour = FilmColour(stock, config, Darkroom(), Scanner(), SRGB, SRGB)
-    plain = FilmColour(stock, config, Darkroom(mtf="off"), Scanner(), SRGB, SRGB)
-    lit = FilmColour(stock, config, Darkroom(mtf="off", halation="no-backing"), Scanner(), SRGB, SRGB)
-    baked = (time.perf_counter() - start) / 3
-    photo = mx.array(picture(TILE, TILE)).astype(mx.float32) / 255
-    engine, size, key = StochasticEngine(config), (4000, 6000), mx.random.key(0)
-    density = plain.densities(photo, (0, 0), size[1])
-    mx.eval(density)
-
-    def ms(run: Callable[[], mx.array]) -> float:
-        return median_ms(lambda: mx.eval(run()), 5)
-
-    expose = ms(lambda: plain.densities(photo, (0, 0), size[1]))
-    times = {
-        "light, exposure, curves": expose,
-        "MTF": ms(lambda: colour.densities(photo, (0, 0), size[1])) - expose,
-        "halation (not in the whole)": ms(lambda: lit.densities(photo, (0, 0), size[1])) - expose,
-        "grain": ms(lambda: engine.grained(density, key, (0, 0), size)),
-        "print (65-point table)": ms(lambda: plain.picture(density)),
+    return {
+        "first s": seconds[0],
+        "s": seconds[1],
+        "CPU s": busy,
+        "Mpx/s": megapixels / seconds[1],
+        "peak GiB": peak_gib(),
     }
-    megapixels = TILE**2 / 1e6
-    rows: list[dict[str, object]] = [
-        {"stage": name, "ms/Mpx": value / megapixels, "s at 24 Mpx": value / megapixels * 0.024}
-        for name, value in times.items()
-    ]
-    return [*rows, {"stage": "baking the table, once", "ms/Mpx": "", "s at 24 Mpx": baked}]
 
 
 def main() -> None:
@@ -147,9 +127,13 @@ def main() -> None:
     rival = {row["picture"]: row["s"] for row in rows if row["what"] == "NumPy and SciPy chain"}
     for row in rows:
         row["times faster"] = rival[row["picture"]] / row["s"]
-    found = stages()
-    publish("Stages, one after the other on one core", found, None)
-    publish("Developing: colour and grain, uint8 in and out", rows, arguments.json, stages=found)
+    publish("Developing: colour and grain, uint8 in and out", rows, arguments.json)
+    quoted = [
+        {"what": name, "picture": f"{width}x{height}", "CPU s": busy, "peak GB": peak}
+        for name, figures in QUOTED.items()
+        for (height, width), (busy, peak) in zip(SIZES, figures, strict=True)
+    ]
+    publish("Quoted, not measured here", quoted, None)
 
 
 if __name__ == "__main__":
