@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import images
-from ..data import StreamConfig, roll_names, split_by_roll, usable
+from ..data import StreamConfig, crop_batches, roll_names, split_by_roll, usable
 from ..grain import HalideStatistics
 from ..models import ReconstructorConfig
 from ..training import (
@@ -76,6 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"d2f: {problem}; skipped", file=sys.stderr)
     train, held_out = split_by_roll(scans, arguments.hold_out or arguments.hold_out_share)
     names = sorted({name for name, scan in zip(roll_names(scans), scans, strict=True) if scan in set(held_out)})
+    # A cache that cannot be written to, and a batch that cannot be shared, are refused now.
+    crop_batches(train, stream, steps=0, share=(ranks.rank, ranks.size)).close()
     plan = plan_memory(model, stream, config, ranks.size)
     plan.check()
     if first:

@@ -82,3 +82,11 @@ def test_what_a_step_takes_is_told_and_what_does_not_fit_refused_before_any_work
     assert not (tmp_path / "o").exists()
     assert main([*command, "--memory-gb", "4"]) == 0
     assert "of 4.00 GiB; up to" in capsys.readouterr().out
+
+
+def test_a_cache_that_cannot_be_written_to_is_refused_before_any_work(rolls, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    command = ["train", "reconstructor", str(rolls), "-o", str(tmp_path / "o"), *FLAGS]
+    assert main([*command, "--cache-dir", str(tmp_path / "file" / "cache")]) == 1
+    assert "cache" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
