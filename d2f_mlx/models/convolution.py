@@ -14,7 +14,9 @@ import mlx.core as mx
 
 from ..backend import on_gpu
 
-_SMALL = 1.25  # a map that padding enlarges more than this is laid out in columns instead
+# Where MLX's own are faster: maps that padding enlarges more than this, and weights of fewer channels' gradients.
+_SMALL = 1.25
+_FEW = 32
 
 
 def conv(x: mx.array, weight: mx.array, stride: int = 1, padding: int = 0) -> mx.array:
@@ -155,7 +157,7 @@ def _convolved(x: mx.array, weight: mx.array, over: int, beside: int) -> mx.arra
     batch, height, width, channels = x.shape
     inner = (height - down + 1, width - right + 1)
     if _is_small(x, inner):
-        return _columns(x, down, right) @ weight.reshape(outputs, -1).T
+        return mx.conv2d(x, weight)
     # A matrix product for each of the kernel's places, on shifted views of the flattened picture: no copies.
     flat = x.reshape(-1, channels)
     reach = (down - 1) * row + right - 1
@@ -171,9 +173,8 @@ def _convolved(x: mx.array, weight: mx.array, over: int, beside: int) -> mx.arra
 def _weight_gradient(x: mx.array, cotangent: mx.array, shape: tuple[int, ...], padding: int) -> mx.array:
     outputs, down, right, _ = shape
     x, row = _padded(x, padding, padding)
-    if _is_small(x, cotangent.shape[1:3]):
-        columns = _columns(x, down, right)
-        return (cotangent.reshape(-1, outputs).T @ columns.reshape(-1, columns.shape[-1])).reshape(shape)
+    if _is_small(x, cotangent.shape[1:3]) or max(outputs, x.shape[-1]) < _FEW:
+        return mx.vjp(lambda weight: mx.conv2d(x, weight), [mx.zeros(shape)], [cotangent])[1][0]
     flat = x.reshape(-1, x.shape[-1])
     count = flat.shape[0] - (down - 1) * row - right + 1
     spread = mx.pad(cotangent, [(0, 0), (0, down - 1), (0, right - 1), (0, 0)]).reshape(-1, outputs)[:count].T
@@ -194,13 +195,6 @@ def _padded(x: mx.array, over: int, beside: int) -> tuple[mx.array, int]:
 def _is_small(x: mx.array, inner: tuple[int, ...]) -> bool:
     """Tell whether most of a padded map is not worth the flat views' products."""
     return x.shape[1] * x.shape[2] > _SMALL * inner[0] * inner[1]
-
-
-def _columns(x: mx.array, down: int, right: int) -> mx.array:
-    """Lay what each output sees out along the channels: (B, H, W, C) -> (B, H - kh + 1, W - kw + 1, kh * kw * C)."""
-    height, width = x.shape[1] - down + 1, x.shape[2] - right + 1
-    views = [x[:, i : i + height, j : j + width] for i in range(down) for j in range(right)]
-    return mx.concatenate(views, axis=-1)
 
 
 def _places(down: int, right: int, row: int) -> list[tuple[int, tuple[int, int]]]:
