@@ -7,11 +7,13 @@ whose rounding changes with the shape: two tiles that share a pixel agree on it 
 from __future__ import annotations
 
 import math
-from functools import reduce
-from operator import add
 
 import mlx.core as mx
 import numpy as np
+
+# How many taps are added up in one compiled kernel: beyond some ten inputs, of which a tap's weight is one, the CPU's
+# compiler no longer vectorises. `contiguous`, which is never fused, ends a kernel and copies nothing here.
+_TAPS, _PAIRS = 4, 3
 
 
 def correlate(picture: mx.array, kernel: mx.array) -> mx.array:
@@ -30,20 +32,70 @@ def correlate(picture: mx.array, kernel: mx.array) -> mx.array:
     row = width * channels
     count = flat.size - (rows - 1) * row - (columns - 1) * channels
     starts = [(i, j, i * row + j * channels) for i in range(rows) for j in range(columns)]
-    total = reduce(add, (flat[start : start + count] * kernel[i, j] for i, j, start in starts))
+    parts = (flat[start : start + count] * kernel[i, j] for i, j, start in starts)
+    total = next(parts)
+    for n, part in enumerate(parts, 2):
+        total = total + part
+        if n % _TAPS == 0:
+            total = mx.contiguous(total)
     total = mx.pad(total, (0, flat.size - count)).reshape(batch, height, width, channels)
     return total[:, : height - rows + 1, : width - columns + 1]
 
 
 def smooth(picture: mx.array, taps: np.ndarray) -> mx.array:
-    """Filter down and across with the same taps; the border is zero (divide by the smoothed ones to undo that).
+    """Filter down and across with the same symmetric taps; the border is zero (divide by the smoothed ones to undo it).
 
     Shape: (B, H, W, C), taps (2 r + 1,) -> (B, H, W, C)
     """
+    _, height, width, channels = picture.shape
     radius = len(taps) // 2
-    weights = mx.array(taps, mx.float32)
     padded = mx.pad(picture, [(0, 0), (radius, radius), (radius, radius), (0, 0)])
-    return correlate(correlate(padded, weights[:, None]), weights[None, :])
+    flat, steps = padded.reshape(-1), (padded.shape[2] * channels, channels)
+    if (taps == 1).all():
+        spread = _window_sums(flat, steps, len(taps))
+    else:
+        spread = separable(flat, steps, mx.array(taps, mx.float32))
+    return mx.pad(spread, (0, flat.size - spread.size)).reshape(padded.shape)[:, :height, :width]
+
+
+def separable(flat: mx.array, steps: tuple[int, int], taps: mx.array) -> mx.array:
+    """Filter rows of a flat buffer down and across; ends that would lack a tap are left out, rows run into each other.
+
+    Args:
+        flat: Rows of pixels, one after the other.
+        steps: From a value to the one below it, and to the one right of it.
+        taps: Symmetric.
+
+    Shape: (N,), taps (2 r + 1,) -> (N - 2 r (down + across),)
+    """
+    radius = taps.size // 2
+    for step in steps:
+        count = flat.size - 2 * radius * step
+        places = [flat[i * step : i * step + count] for i in range(2 * radius + 1)]
+        total = places[radius] * taps[radius]
+        for i in range(1, radius + 1):
+            total = total + (places[radius - i] + places[radius + i]) * taps[radius + i]
+            if i % _PAIRS == _PAIRS - 1 or i == radius:
+                total = mx.contiguous(total)
+        flat = total
+    return flat
+
+
+def _window_sums(flat: mx.array, steps: tuple[int, int], side: int) -> mx.array:
+    """Add up square windows, from sums of 1, 2, 4, ... values that double; as `separable` with ones, oddly many.
+
+    Shape: (N,) -> (N - (side - 1) (down + across),)
+    """
+    for step in steps:
+        count = flat.size - (side - 1) * step
+        total, sums, start = flat[:count], flat, 1
+        for bit in range(1, side.bit_length()):
+            sums = sums[: -(step << bit - 1)] + sums[step << bit - 1 :]
+            if side >> bit & 1:
+                total = total + sums[start * step : start * step + count]
+                start += 1 << bit
+        flat = total
+    return flat
 
 
 def averaged(picture: mx.array, taps: np.ndarray) -> mx.array:
