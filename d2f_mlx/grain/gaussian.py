@@ -18,7 +18,7 @@ import numpy as np
 
 from .aperture import Power, seen_power
 from .filters import correlate
-from .noise import bell_at
+from .noise import bell_planes
 
 BASE_UM = 6.0
 """Pitch of a lattice level for films whose own spectrum is known (24 megapixels on a 36 mm frame)."""
@@ -29,6 +29,7 @@ _GRID = 64  # points of the frequency grid on which kernels are designed
 _LARGEST_RADIUS = 12
 _KEPT = 0.9995  # share of a kernel's energy inside its support
 _ALIASES = 2
+_TOGETHER = 2**18  # points of a lattice up to which all modes are drawn at once: small arrays cost by the operation
 _SPLINE_7 = np.array([1, 120, 1191, 2416, 1191, 120, 1]) / 5040  # cubic B-spline's autocorrelation at the integers
 
 
@@ -210,8 +211,8 @@ def _variance(kernel: np.ndarray, ratio: float) -> float:
     return float(line @ near @ line)
 
 
-def white_noise(key: mx.array, level: int, origin: mx.array, shape: tuple[int, int], mode: int = 0) -> mx.array:
-    """Draw white noise of variance 1 on a lattice of the film.
+def white_noise(key: mx.array, level: int, origin: mx.array, shape: tuple[int, int], modes: int = 1) -> list[mx.array]:
+    """Draw independent fields of white noise of variance 1 on a lattice of the film.
 
     Twice the mean of 2 x 2 points of a level is the point of the next level that they make up.
 
@@ -220,21 +221,31 @@ def white_noise(key: mx.array, level: int, origin: mx.array, shape: tuple[int, i
         level: 0 for the base lattice, one more for each doubling of the pitch.
         origin: First row and column on this lattice, int32.
         shape: Rows and columns.
-        mode: Tells independent fields apart.
+        modes: How many fields, 4 at most.
 
-    Shape: -> (H, W)
+    Shape: -> M times (H, W)
     """
-    salt = (level - _FINEST) * 4 + mode + 1000
+    salts = mx.arange(modes) + ((level - _FINEST) * 4 + 1000)
     if level >= _COARSEST:
-        return bell_at(key, origin, (*shape, 1), salt)[..., 0]
-    rows, columns = shape[0] // 2 + 1, shape[1] // 2 + 1
-    parent_origin = mx.floor_divide(origin, 2)
-    parent = white_noise(key, level + 1, parent_origin, (rows, columns), mode)
-    a, b, c = (bell_at(key, parent_origin, (rows, columns, 1), salt + 100 * d)[..., 0] for d in (1, 2, 3))
-    top = mx.stack([parent + a + b + c, parent + a - b - c], -1)
-    bottom = mx.stack([parent - a + b - c, parent - a - b + c], -1)
-    children = (mx.stack([top, bottom], 1) * 0.5).reshape(2 * rows, 2 * columns)
-    return mx.slice(children, origin - 2 * parent_origin, (0, 1), shape)
+        return list(bell_planes(key, origin, shape, salts))
+    place = mx.floor_divide(origin, 2)
+    parents = white_noise(key, level + 1, place, (shape[0] // 2 + 1, shape[1] // 2 + 1), modes)
+    together = modes if shape[0] * shape[1] <= _TOGETHER else 1
+    fields = []
+    for m in range(0, modes, together):
+        children = _refined(key, mx.stack(parents[m : m + together]), place, salts[m : m + together])
+        fields += list(mx.slice(children, origin - 2 * place, (1, 2), (together, *shape)))
+    return fields
+
+
+def _refined(key: mx.array, parents: mx.array, place: mx.array, salts: mx.array) -> mx.array:
+    """Add a level's details to the points that 2 x 2 of its own make up; (M, H, W) -> (M, 2 H, 2 W)."""
+    modes, rows, columns = parents.shape
+    lanes = (salts + mx.array([[100], [200], [300]])).reshape(-1)
+    a, b, c = bell_planes(key, place, (rows, columns), lanes).reshape(3, modes, rows, columns)
+    top = mx.stack([parents + a + b + c, parents + a - b - c], -1)
+    bottom = mx.stack([parents - a + b - c, parents - a - b + c], -1)
+    return (mx.stack([top, bottom], 2) * 0.5).reshape(modes, 2 * rows, 2 * columns)
 
 
 def unit_grain(field: GrainField, key: mx.array, origin: tuple[int, int], shape: tuple[int, int]) -> mx.array:
@@ -296,8 +307,7 @@ def _compiled(level: int, lattice: tuple[int, int], averages: bool):
         reach = 0 if averages else kernels.shape[1] // 2
         shape = (lattice[0] + 2 * reach, lattice[1] + 2 * reach)
         modes = []
-        for mode in range(kernels.shape[0]):
-            plane = white_noise(key, level, start - reach, shape, mode)
+        for mode, plane in enumerate(white_noise(key, level, start - reach, shape, kernels.shape[0])):
             if averages:
                 plane = _resampled(plane, resample)
             plane = correlate(plane[None, :, :, None], kernels[mode])[0, :, :, 0]

@@ -17,11 +17,17 @@ def hash_at(key: mx.array, rows: mx.array, columns: mx.array, channels: mx.array
 
     Shape: (R,), (S,), (C,) -> (R, S, C), uint32
     """
-    words = key.astype(mx.uint32)
     lanes = channels.astype(mx.uint32) + (salt * 16) % 2**32
+    return _hashed(key, rows[:, None, None], columns[:, None], lanes)
+
+
+def _hashed(key: mx.array, rows: mx.array, columns: mx.array, lanes: mx.array) -> mx.array:
+    """Hash a key, a lane, a column and a row, in this order; the three have shapes that broadcast."""
+    words = key.astype(mx.uint32)
     h = _mix(_mix(words[0] ^ _mix(words[1])) ^ _mix(lanes + 0x85EBCA6B))
-    h = _mix(h[None, :] ^ columns.astype(mx.uint32)[:, None])
-    return _mix(h[None, :, :] ^ (_mix(rows.astype(mx.uint32) + 0x9E3779B9))[:, None, None])
+    # `contiguous` is never fused: compiled, columns and rows are hashed once each, not for every pixel.
+    h = mx.contiguous(_mix(h ^ columns.astype(mx.uint32)))
+    return _mix(h ^ mx.contiguous(_mix(rows.astype(mx.uint32) + 0x9E3779B9)))
 
 
 def hash_again(bits: mx.array, draw: mx.array) -> mx.array:
@@ -56,15 +62,16 @@ def uniform_at(key: mx.array, origin: mx.array, shape: tuple[int, int, int], sal
     return ((bits_at(key, origin, shape, salt) >> 9).astype(mx.float32) + 0.5) * 2.0**-23
 
 
-def bell_at(key: mx.array, origin: mx.array, shape: tuple[int, int, int], salt: int = 0) -> mx.array:
-    """Draw the sum of four uniform numbers (bytes), of mean 0 and variance 1; arguments as for `bits_at`.
+def bell_planes(key: mx.array, origin: mx.array, shape: tuple[int, int], salts: mx.array) -> mx.array:
+    """Draw the sum of four uniform numbers (bytes), of mean 0 and variance 1, for every pixel, a plane for each salt.
 
     Four times faster than `normal_at` on the CPU, and bounded (3.5): for noise that is summed over many points
-    afterwards, which takes its excess kurtosis of -0.3 to nothing.
+    afterwards, which takes its excess kurtosis of -0.3 to nothing. A plane is channel 0 of the salt's `bits_at`.
 
-    Shape: -> (H, W, C)
+    Shape: salts (L,) -> (L, H, W)
     """
-    h = bits_at(key, origin, shape, salt)
+    rows, columns = (mx.arange(n).astype(mx.int32) + origin[axis] for axis, n in enumerate(shape))
+    h = _hashed(key, rows[:, None], columns, salts.astype(mx.uint32)[:, None, None] * 16)
     total = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + (h >> 24)
     return (total.astype(mx.float32) - 510.0) * (12 / (4 * (2**16 - 1))) ** 0.5
 

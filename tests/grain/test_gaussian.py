@@ -7,9 +7,10 @@ correlation of two unrelated fields sqrt(spread / N).
 
 from functools import cache
 
+from d2f_mlx.grain import gaussian
 from d2f_mlx.grain.aperture import pixel_variance
 from d2f_mlx.grain.gaussian import GrainField, design_field, heavy_tailed, pixel_kernel, unit_grain, white_noise
-from d2f_mlx.grain.noise import bell_at
+from d2f_mlx.grain.noise import bits_at
 
 import mlx.core as mx
 import numpy as np
@@ -153,14 +154,14 @@ def test_the_spectrum_is_the_films_through_blur_pixel_and_sampling(pitch, blur):
 
 def test_a_finer_level_of_white_noise_averages_to_the_next():
     for level, top, left in [(-6, -10, 3), (-1, 0, 0), (0, -7, -123), (3, 5, 8), (7, -1, -2)]:
-        fine = white_noise(mx.random.key(5), level, mx.array([2 * top, 2 * left]), (24, 34), 1)
-        coarse = white_noise(mx.random.key(5), level + 1, mx.array([top, left]), (12, 17), 1)
+        fine = white_noise(mx.random.key(5), level, mx.array([2 * top, 2 * left]), (24, 34), 2)[1]
+        coarse = white_noise(mx.random.key(5), level + 1, mx.array([top, left]), (12, 17), 2)[1]
         np.testing.assert_allclose(2 * boxed(np.array(fine), 2)[..., 0], coarse, rtol=0, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("level", [8, 5, 0, -6])
 def test_white_noise_is_white_of_variance_one(level):
-    noise = np.array(white_noise(mx.random.key(1), level, mx.array([-100, -300]), (SIDE, SIDE)), np.float64)
+    noise = np.array(white_noise(mx.random.key(1), level, mx.array([-100, -300]), (SIDE, SIDE))[0], np.float64)
     error = 1 / SIDE
     assert abs(noise.mean()) < STANDARD_ERRORS * error
     assert abs(noise.var() - 1) < STANDARD_ERRORS * np.sqrt(2) * error
@@ -174,7 +175,7 @@ def test_white_noise_is_white_of_variance_one(level):
 
 def test_levels_modes_and_keys_of_white_noise_are_unrelated():
     def noise(level=0, mode=0, key=1):
-        return np.array(white_noise(mx.random.key(key), level, mx.array([0, 0]), (SIDE, SIDE), mode)).ravel()
+        return np.array(white_noise(mx.random.key(key), level, mx.array([0, 0]), (SIDE, SIDE), mode + 1)[mode]).ravel()
 
     planes = np.stack([noise(), noise(mode=1), noise(mode=2), noise(key=2), noise(level=-1), noise(level=1)])
     np.testing.assert_array_less(np.abs(np.corrcoef(planes) - np.eye(6)), STANDARD_ERRORS / SIDE)
@@ -182,8 +183,20 @@ def test_levels_modes_and_keys_of_white_noise_are_unrelated():
 
 def test_the_coarsest_level_is_drawn_as_it_is():
     key, origin = mx.random.key(9), mx.array([-3, 4])
-    found = white_noise(key, 8, origin, (5, 6), 2)
-    np.testing.assert_array_equal(found, bell_at(key, origin, (5, 6, 1), 14 * 4 + 2 + 1000)[..., 0])
+    found = white_noise(key, 8, origin, (5, 6), 3)
+    for mode in range(3):
+        drawn = np.array(bits_at(key, origin, (5, 6, 1), 14 * 4 + mode + 1000)).view(np.uint8).reshape(5, 6, 4)
+        expected = (drawn.sum(-1) - 510.0) / np.sqrt(4 * (2**16 - 1) / 12)
+        np.testing.assert_allclose(np.array(found[mode]), expected, rtol=0, atol=ROUNDING)
+
+
+def test_a_field_is_the_same_drawn_alone_and_with_others(monkeypatch):
+    def drawn():
+        return np.array(mx.stack(white_noise(mx.random.key(2), -2, mx.array([-9, 700]), (33, 50), 3)))
+
+    together = drawn()
+    monkeypatch.setattr(gaussian, "_TOGETHER", 0)
+    np.testing.assert_array_equal(drawn(), together)
 
 
 TAILS = np.array([0.0, 0.01, 0.05, 0.1])
