@@ -140,13 +140,13 @@ def on_gpu() -> bool:
 
 
 def looked_up(table: mx.array, index: mx.array) -> mx.array:
-    """Read a flat table at indices, which must lie inside it.
+    """Read a flat table at indices, or the columns of one at each channel's own; they must lie inside it.
 
     What ``mx.take`` does, five times as fast on the CPU (3 instead of 17 ns a value, mlx 0.32), bit for bit.
 
-    Shape: (N,), any -> the index's
+    Shape: (N,), any -> the index's; or (N, C), (..., C) -> the index's
     """
-    return mx.take_along_axis(table, index.reshape(-1), axis=0).reshape(index.shape)
+    return mx.take_along_axis(table, index.reshape(-1, *table.shape[1:]), axis=0).reshape(index.shape)
 
 
 def gflops(size: int = 1024, repeats: int = 5) -> float:

@@ -166,6 +166,14 @@ def test_looked_up_reads_what_numpy_reads(shape, kind):
         np.testing.assert_array_equal(np.array(found), table[index], strict=True)
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (5, 3), (4, 6, 3)])
+def test_looked_up_reads_each_channels_column(shape):
+    rng = np.random.default_rng(1)
+    table, index = rng.random((50, 3), np.float32), rng.integers(0, 50, shape)
+    expected = np.take_along_axis(table, index.reshape(-1, 3), 0).reshape(shape)
+    np.testing.assert_array_equal(np.array(backend.looked_up(mx.array(table), mx.array(index))), expected, strict=True)
+
+
 def test_looked_up_reads_the_ends_inside_compiled_code():
     table = mx.arange(5).astype(mx.float32)
     read = mx.compile(lambda t, i: backend.looked_up(t, i) + backend.looked_up(t, i[::-1]))

@@ -97,15 +97,23 @@ class ScannedGrain:
 
     def behind(self, photo: mx.array) -> mx.array:
         """Give the net density behind a positive's display values, (H, W, 3) -> (H, W, 3)."""
-        last = len(self.density) - 1
-        shade = mx.clip(photo * last + 0.5, 0, last).astype(mx.int32) * 3 + mx.arange(3)
-        return looked_up(mx.array(self.density, mx.float32).reshape(-1), shade)
+        return _behind(photo, mx.array(self.density, mx.float32))
 
     def add_to(self, density: mx.array, unit: mx.array) -> mx.array:
         """Add grain of mean 0 and variance 1 to net densities, as strong as each density's is; (H, W, 3)."""
-        last = len(self.sigma) - 1
-        place = mx.clip(density / SIGMA_STEP + 0.5, 0, last).astype(mx.int32) * 3 + mx.arange(3)
-        return density + looked_up(mx.array(self.sigma, mx.float32).reshape(-1), place) * unit
+        return _added(density, unit, mx.array(self.sigma, mx.float32))
+
+
+@mx.compile
+def _behind(photo: mx.array, table: mx.array) -> mx.array:
+    last = len(table) - 1
+    return looked_up(table, mx.clip(photo * last + 0.5, 0, last).astype(mx.int32))
+
+
+@mx.compile
+def _added(density: mx.array, unit: mx.array, sigma: mx.array) -> mx.array:
+    step = mx.clip(density / SIGMA_STEP + 0.5, 0, len(sigma) - 1).astype(mx.int32)
+    return density + looked_up(sigma, step) * unit
 
 
 def pitch_of(size: tuple[int, int], film_format: str = "135", enlargement: float = 1.0) -> float:

@@ -86,9 +86,8 @@ def add_grain(photo: mx.array, unit: mx.array, tone: Tone, strength: mx.array | 
     Shape: -> (H, W, C), in [0, 1]
     """
     tone = Tone(*tone)
-    channels = photo.shape[2]
-    shade = mx.clip(photo * (SHADES - 1) + 0.5, 0, SHADES - 1).astype(mx.int32) * channels + mx.arange(channels)
-    density, sigma, shown = (looked_up(table.reshape(-1), shade) for table in (tone.density, tone.sigma, tone.shown))
+    shade = mx.clip(photo * (SHADES - 1) + 0.5, 0, SHADES - 1).astype(mx.int32)
+    density, sigma, shown = (looked_up(table, shade) for table in (tone.density, tone.sigma, tone.shown))
     place = mx.clip(density + strength * sigma * unit, 0, DENSITIES - 1.001)
     below = place.astype(mx.int32)
     share = place - below
