@@ -255,7 +255,7 @@ class Developer:
                 values = floats(mx.array(tile_pixels))
                 if colour is None and space != out_space:
                     values = mx.clip(convert(values, space, out_space), 0, 1)
-                film = engine(values, words, (tile.top + top, tile.left + left), size, colour)
+                film = engine(values, words, (tile.top + top, tile.left + left), size, colour, overlap)
                 film = TO_TYPE[dtype.name](film)
                 mx.async_eval(film)
             return film

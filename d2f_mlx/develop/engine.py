@@ -29,7 +29,13 @@ class Engine(Protocol):
         ...
 
     def __call__(
-        self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int], colour: Colour | None
+        self,
+        photo: mx.array,
+        key: mx.array,
+        origin: tuple[int, int],
+        size: tuple[int, int],
+        colour: Colour | None = None,
+        margin: int = 0,
     ) -> mx.array:
         """Develop a tile.
 
@@ -39,7 +45,15 @@ class Engine(Protocol):
             origin: Row and column in the picture of the tile's first pixel; may be negative.
             size: Height and width of the whole picture.
             colour: What gives the picture the film's colour; None leaves the photo's.
+            margin: How many pixels along the tile's edges nobody wants: they are left out, as soon as nothing else
+                looks at them.
 
-        Shape: -> (h, w, 3), in [0, 1]
+        Shape: -> (h - 2 margin, w - 2 margin, 3), in [0, 1]
         """
         ...
+
+
+def cropped(picture: mx.array, margin: int) -> mx.array:
+    """Take a margin off a tile's edges; (H, W, C) -> (H - 2 margin, W - 2 margin, C)."""
+    height, width = picture.shape[:2]
+    return mx.contiguous(picture[margin : height - margin, margin : width - margin])

@@ -19,6 +19,7 @@ from ..grain.halide import Kind
 from ..models import Reconstructor
 from .colour import Colour
 from .config import LARGEST_TILE, DevelopConfig, Precision
+from .engine import cropped
 from .stochastic import scanned
 
 _DRIFT = 16  # radius, in pixels, of the window over which developing leaves the mean where it was
@@ -74,12 +75,16 @@ class HalideEngine:
         origin: tuple[int, int],
         size: tuple[int, int],
         colour: Colour | None = None,
+        margin: int = 0,
     ) -> mx.array:
         """Give a tile the film's colour, scatter halides over the positive and rebuild it."""
         if colour:
             photo = colour(photo, origin, max(size))
+        last = min(margin, -(-self.overlap(size) // self.align) * self.align)
+        first = margin - last
+        photo, origin = cropped(photo, first), (origin[0] + first, origin[1] + first)
         halides = self.scattered(photo, self._statistics(max(size)), key, origin)
-        return self._rebuild(photo, halides.mask, halides.image, mx.array(self._config.strength, mx.float32))
+        return self._rebuild(photo, halides.mask, halides.image, mx.array(self._config.strength, mx.float32), last)
 
     def _statistics_for(self, long_side: int) -> HalideStatistics:
         if self._stock is None:
@@ -103,16 +108,19 @@ class HalideEngine:
             origin=origin,
         )
 
-    def _rebuilt(self, photo: mx.array, mask: mx.array, image: mx.array, strength: mx.array) -> mx.array:
-        """Rebuild one tile: halides as differences from the photo (residual) or as they are (absolute)."""
+    def _rebuilt(self, photo: mx.array, mask: mx.array, image: mx.array, strength: mx.array, margin: int) -> mx.array:
+        """Rebuild one tile but its margin: halides as differences from the photo (residual) or as they are."""
         base = (2 * photo - 1)[None]
         halides, mask = (2 * image - 1)[None], mask[None]
         if self._network.config.way == "residual":
             residual = self._network(mx.where(mask, halides - base, 0), mask, base)
         else:
             residual = self._network(mx.where(mask, halides, 0), mask) - base
-        grain = residual - averaged(residual, np.ones(2 * _DRIFT + 1))  # the photo's tones stay its own
-        return mx.clip(photo + strength * grain[0] / 2, 0, 1)
+        drift = min(margin, _DRIFT)
+        residual = cropped(residual[0], margin - drift)
+        mean = averaged(residual[None], np.ones(2 * _DRIFT + 1))[0]
+        grain = cropped(residual - mean, drift)  # the photo's tones stay its own
+        return mx.clip(cropped(photo, margin) + strength * grain / 2, 0, 1)
 
 
 def _precise(network: Reconstructor, precision: Precision) -> Reconstructor:

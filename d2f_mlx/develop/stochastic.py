@@ -13,6 +13,7 @@ from ..grain.gaussian import unit_grain
 from ..grain.overlay import add_grain
 from .colour import Colour, FilmColour
 from .config import LARGEST_TILE, DevelopConfig
+from .engine import cropped
 
 _MOST_PARALLEL = 4
 _ADD = mx.compile(add_grain)
@@ -51,15 +52,20 @@ class StochasticEngine:
         origin: tuple[int, int],
         size: tuple[int, int],
         colour: Colour | None = None,
+        margin: int = 0,
     ) -> mx.array:
         """Add grain to one tile: to the density of the film that the chain exposed, or to that behind a positive."""
-        grain = self._grain(max(size))
+        last = min(margin, self.overlap(size))  # what grain looks at and nobody wants; of the rest colour alone does
+        first = margin - last
+        place = (origin[0] + first, origin[1] + first)
         if isinstance(colour, FilmColour):
-            density = colour.densities(photo, origin, max(size))
-            return colour.picture(self.grained(density, key, origin, size))
+            density = cropped(colour.densities(photo, origin, max(size)), first)
+            return colour.picture(cropped(self.grained(density, key, place, size), last))
         if colour:
             photo = colour(photo, origin, max(size))
-        return _ADD(photo, self._unit(grain.behind(photo), key, origin, size), grain.tone)
+        photo, grain = cropped(photo, first), self._grain(max(size))
+        unit = self._unit(grain.behind(photo), key, place, size)
+        return _ADD(cropped(photo, last), cropped(unit, last), grain.tone)
 
     def grained(self, density: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
         """Add grain to a tile's densities above the base; (H, W, 3) -> (H, W, 3)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -57,6 +57,11 @@ class Tile:
             slice(self.rows.start - self.top, self.rows.stop - self.top),
             slice(self.cols.start - self.left, self.cols.stop - self.left),
         )
+
+    @property
+    def bare(self) -> Tile:
+        """The same tile without overlap."""
+        return replace(self, top=self.top + self.overlap, left=self.left + self.overlap, overlap=0)
 
 
 def split(height: int, width: int, size: int, overlap: int) -> Iterator[Tile]:
@@ -121,7 +126,10 @@ def _processed(
     progress: Progress | None,
     ahead: int = 0,
 ) -> Iterator[tuple[Tile, np.ndarray]]:
-    """Run the process over every tile that is cut from a picture of this height and width, in order."""
+    """Run the process over every tile that is cut from a picture of this height and width, in order.
+
+    A tile whose inner square alone came back has lost its overlap.
+    """
     height, width = picture
     tiles = split(height, width, size, overlap)
     total = -(-height // size) * -(-width // size)
@@ -131,6 +139,8 @@ def _processed(
         waiting.extend(islice(begun, 1))
         tile, lazy = waiting.popleft()
         result = np.asarray(lazy)
+        if result.shape[:2] == (size, size):
+            tile = tile.bare
         if result.ndim != 3 or result.shape[:2] != (tile.edge, tile.edge):
             expected = f"({tile.edge}, {tile.edge}, C)"
             raise ValueError(f"{caller} expects process to return shape {expected}, got {result.shape}")
@@ -156,8 +166,8 @@ def map_tiles(
     is one tile's.
 
     Args:
-        process: ``process(tile_pixels, tile)``, a NumPy or MLX array of the same height and width; channels
-            and dtype are its own.
+        process: ``process(tile_pixels, tile)``, a NumPy or MLX array of the same height and width, or of the inner
+            square alone; channels and dtype are its own.
         pixels: the picture.
         size: edge of the inner squares.
         overlap: at least the process's reach.
@@ -259,7 +269,8 @@ def blend_tiles(
     """Process a picture by tiles and fade each into its neighbours over twice the overlap.
 
     For processes that are not local, such as a network with global statistics, where `map_tiles` would show
-    seams. The weights are raised cosines and sum to one at every pixel. Arguments as for `map_tiles`.
+    seams. The weights are raised cosines and sum to one at every pixel. Arguments as for `map_tiles`, but the process
+    returns the whole outer square.
 
     Shape: pixels (H, W, C) -> (H, W, C') float32
 
@@ -270,6 +281,8 @@ def blend_tiles(
     height, width = pixels.shape[:2]
     out, cut = np.empty(0, np.float32), partial(read_tile, pixels)
     for tile, result in _processed("blend_tiles", process, cut, (height, width), size, overlap, progress):
+        if tile.overlap != overlap:
+            raise ValueError(f"blend_tiles expects process to return the outer square, got shape {result.shape}")
         if out.size == 0:
             out = np.zeros((height, width, result.shape[2]), np.float32)
         top, bottom = max(0, tile.top), min(height, tile.top + tile.edge)

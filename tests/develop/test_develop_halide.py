@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from d2f_mlx import checkpoint, images
-from d2f_mlx.develop import DevelopConfig, Developer
+from d2f_mlx.develop import DevelopConfig, Developer, HalideEngine
 from d2f_mlx.develop import develop as any_engine
 from d2f_mlx.film import FilmStock, film_halides, scanned_grain
 from d2f_mlx.grain import HalideStatistics, density, peaks
@@ -70,6 +70,16 @@ def test_the_film_does_not_depend_on_the_tiles(model, film, size, tiles):
     for tile in tiles:
         tiled = develop(photo, reconstructor=model, statistics=film, key=3, tile=tile)
         np.testing.assert_allclose(tiled, whole, rtol=0, atol=ROUNDING, err_msg=f"tile {tile}")
+
+
+def test_a_tile_without_its_margin_is_what_the_whole_tile_has_inside(small, film):
+    engine, size = HalideEngine(HALIDE, network=small, statistics=film), (300, 300)
+    for margin in (7 * engine.align, engine.overlap(size) + engine.align):
+        side = 2 * margin + 4 * engine.align
+        photo, key = mx.array(picture(side, side)), mx.random.key(3)
+        whole = np.array(engine(photo, key, (-7, 9), size))
+        inside = engine(photo, key, (-7, 9), size, margin=margin)
+        np.testing.assert_allclose(inside, whole[margin:-margin, margin:-margin], rtol=0, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from d2f_mlx import checkpoint, images
-from d2f_mlx.develop import DevelopConfig, Developer, StochasticEngine, develop
-from d2f_mlx.film import DEFAULT, FilmStock, Scanner, film_density, push, stocks
+from d2f_mlx.color import SRGB
+from d2f_mlx.develop import DevelopConfig, Developer, FilmColour, StochasticEngine, develop
+from d2f_mlx.film import DEFAULT, Darkroom, FilmStock, Scanner, film_density, push, stocks
 from d2f_mlx.film.scan import film_display
 from d2f_mlx.grain import HalideStatistics
 from d2f_mlx.grain.aperture import pixel_variance
@@ -206,6 +207,21 @@ def test_an_engine_gives_a_crop_the_grain_of_the_whole():
     part = engine(mx.array(photo[13:44, 7:98]), key, (13, 7), size)
     np.testing.assert_array_equal(part, whole[13:44, 7:98])
     assert engine.overlap(size) == 0
+
+
+@pytest.mark.parametrize("colour", ["film", "photo"])
+@pytest.mark.parametrize("grain", ["gaussian", "boolean"])
+def test_a_tile_without_its_margin_is_what_the_whole_tile_has_inside(grain, colour):
+    config = DevelopConfig(grain=grain, stock="kodak-vision3-500t", enlargement=36000 / 200 / 6)
+    engine, size = StochasticEngine(config), (200, 200)
+    chain = None
+    if colour == "film":
+        chain = FilmColour(FilmStock.load(config.stock), config, Darkroom(), Scanner(), SRGB, SRGB)
+    margin = engine.overlap(size) + (chain.reach(200) if chain else 0) + 3
+    photo, key = mx.array(picture(2 * margin + 40, 2 * margin + 40)), mx.random.key(3)
+    whole = np.array(engine(photo, key, (-7, 9), size, chain))
+    inside = engine(photo, key, (-7, 9), size, chain, margin)
+    np.testing.assert_array_equal(inside, whole[margin:-margin, margin:-margin])
 
 
 def test_no_stock_is_the_usual_one():

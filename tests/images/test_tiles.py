@@ -72,6 +72,19 @@ def test_too_small_an_overlap_shows():
     assert np.abs(map_tiles(box, pixels, size=7, overlap=1) - box(pixels)).max() > 0.01
 
 
+@settings(deadline=None, max_examples=60)
+@given(EDGES, EDGES, SIZES, st.integers(0, 30))
+def test_a_process_may_return_the_inner_square_alone(height, width, size, overlap):
+    pixels = noise(height, width)
+    inside = slice(overlap, overlap + size)
+    np.testing.assert_array_equal(map_tiles(lambda p, _: p[inside, inside], pixels, size=size, overlap=overlap), pixels)
+
+
+def test_nothing_is_blended_where_the_inner_square_alone_is_returned():
+    with pytest.raises(ValueError, match=r"blend_tiles expects process to return the outer square, got .*\(4, 4, 3\)"):
+        blend_tiles(lambda p, _: p[1:-1, 1:-1], noise(8, 8), size=4, overlap=1)
+
+
 def test_process_knows_its_place_and_chooses_channels_and_dtype():
     def place(tile_pixels, tile):
         rows, cols = np.mgrid[tile.top : tile.top + tile.edge, tile.left : tile.left + tile.edge]
