@@ -19,7 +19,7 @@ from ..grain import HalideStatistics
 from ..models import Reconstructor
 from .colour import Colour, FilmColour, TableColour
 from .config import Colours, DevelopConfig, Grain, Precision
-from .engine import Engine
+from .engine import Engine, tile_side
 from .halide import HalideEngine
 from .photo import TO_TYPE, blaming, checked, floats, opened
 from .stochastic import StochasticEngine
@@ -245,7 +245,6 @@ class Developer:
         colour = self._colour(space, out_space)
         reach = engine.overlap(size) + (colour.reach(max(size)) if colour else 0)
         overlap = -(-reach // engine.align) * engine.align
-        side = min(self._config.tile or engine.tile, engine.largest_tile, max(size))
 
         top, left = (operator.index(place) for place in origin)
         streams = cycle([mx.default_stream(mx.default_device()), *self._streams])
@@ -260,7 +259,7 @@ class Developer:
                 mx.async_eval(film)
             return film
 
-        return process, -(-side // engine.align) * engine.align, overlap
+        return process, tile_side(engine, size, overlap, self._config.tile), overlap
 
 
 def develop(

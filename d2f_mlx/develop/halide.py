@@ -24,6 +24,7 @@ from .stochastic import scanned
 
 _DRIFT = 16  # radius, in pixels, of the window over which developing leaves the mean where it was
 _TILES = {"unet": 512, "dianet": 192}  # sides that keep a tile's activations well below a gigabyte
+_PIXEL_BYTES = {"unet": 720, "dianet": 9800}
 _LARGEST = {"unet": LARGEST_TILE, "dianet": 1024}  # DIANet's deepest tensor has 1536 values a pixel
 
 
@@ -63,6 +64,7 @@ class HalideEngine:
         self.halides: Kind = self._network.config.halides
         kind = self._network.config.network
         self.tile, self.largest_tile, self.align = _TILES[kind], _LARGEST[kind], self._network.network.multiple
+        self.pixel_bytes = _PIXEL_BYTES[kind]
 
     def overlap(self, size: tuple[int, int]) -> int:
         """Return the network's reach and that of the local mean."""

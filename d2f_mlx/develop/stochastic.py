@@ -38,7 +38,7 @@ class StochasticEngine:
             push(self._stock, config.exposure_index)
         # MLX computes elementwise work on one core; on a GPU there is nothing to share out.
         self.parallel = 1 if on_gpu() or config.grain == "boolean" else min(os.cpu_count() or 1, _MOST_PARALLEL)
-        self.tile = {"gaussian": 1024, "boolean": 512}[config.grain]
+        self.tile, self.pixel_bytes = {"gaussian": (1024, 300), "boolean": (512, 600)}[config.grain]
 
     def overlap(self, size: tuple[int, int]) -> int:
         """Return how far beyond a tile the engine looks: a Gaussian field is known where it is, discs reach over."""
