@@ -197,7 +197,7 @@ def grain_stages(grain: ScannedGrain, key: mx.array, edge: int) -> Iterator[Stag
     filter_flop, mix_flop = modes * edge**2 * 2 * side**2, edge**2 * 3 * (2 * modes - 1 + 6)
 
     def noise(key: mx.array, origin: mx.array) -> list[mx.array]:
-        return [white_noise(key, field.level, origin, noisy, mode) for mode in range(modes)]
+        return white_noise(key, field.level, origin, noisy, modes)
 
     def filtered(planes: list[mx.array], kernels: mx.array) -> list[mx.array]:
         return [correlate(p[None, :, :, None], kernels[m])[0, :, :, 0] for m, p in enumerate(planes)]
