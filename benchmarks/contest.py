@@ -71,6 +71,7 @@ def parse(parser: argparse.ArgumentParser, cases: Collection[str]) -> argparse.N
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--repeats", type=int, default=20, help=f"at most; fewer where {BUDGET_S:g} s do not suffice")
     parser.add_argument("--threads", type=int, default=cores, help="cores of each contestant (default: all)")
+    parser.add_argument("--without", nargs="+", default=[], metavar="WHAT", help="contestants to leave out")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     add_json(parser)
     arguments = parser.parse_args()
@@ -113,6 +114,7 @@ def contest(
     if not util.find_spec("torch"):
         print("PyTorch: not installed, left out")
         contestants = [what for what in contestants if not _is_torch(what)]
+    contestants = [what for what in contestants if what not in arguments.without or what == contestants[0]]
     if arguments.device == "cuda":
         _refuse_cuda(contestants)
     _share_cores(arguments.threads)
