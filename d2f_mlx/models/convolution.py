@@ -174,7 +174,7 @@ def _weight_gradient(x: mx.array, cotangent: mx.array, shape: tuple[int, ...], p
     outputs, down, right, _ = shape
     x, row = _padded(x, padding, padding)
     if _is_small(x, cotangent.shape[1:3]) or max(outputs, x.shape[-1]) < _FEW:
-        return mx.vjp(lambda weight: mx.conv2d(x, weight), [mx.zeros(shape)], [cotangent])[1][0]
+        return mx.vjp(lambda weight: mx.conv2d(x, weight), [mx.zeros(shape, x.dtype)], [cotangent])[1][0]
     flat = x.reshape(-1, x.shape[-1])
     count = flat.shape[0] - (down - 1) * row - right + 1
     spread = mx.pad(cotangent, [(0, 0), (0, down - 1), (0, right - 1), (0, 0)]).reshape(-1, outputs)[:count].T

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from d2f_mlx.models import Reconstructor, ReconstructorConfig
+from d2f_mlx.models import Reconstructor, ReconstructorConfig, dianet, unet
 from d2f_mlx.training import TrainConfig
 from d2f_mlx.training.step import Step
 
@@ -28,7 +28,9 @@ def flat(tree):
 
 @pytest.mark.parametrize("model", [ReconstructorConfig(width=32), ReconstructorConfig("dianet", "absolute", width=24)])
 @pytest.mark.parametrize("parts", [2, 5, 12])
-def test_a_batch_in_parts_gives_the_same_gradients(model, parts):
+def test_a_batch_in_parts_gives_the_same_gradients(model, parts, monkeypatch):
+    for network in (unet, dianet):  # rounding takes values to the other side of a kink, and that shows
+        monkeypatch.setattr(network, "activate", mx.tanh)
     step = step_of(CONFIG, model)
     whole, ours = flat(step.sums(film(), 1)), flat(step.sums(film(), parts))
     for name, expected in whole.items():
