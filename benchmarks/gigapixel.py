@@ -6,7 +6,8 @@
 A TIFF of a repeated photograph-like texture is written into a temporary folder, uncompressed and in strips, and
 developed with the default stock's colour and Gaussian grain in a process of its own, so that its peak memory is its own
 (the whole process's). Pictures of one width show whether memory grows with height. The folder needs room for both
-files, up to 12 GB for a gigapixel of 16 bits.
+files, up to 12 GB for a gigapixel of 16 bits. The frame is that of a large-format camera, as a gigapixel's is: on 35 mm
+film a pixel would be 0.9 um wide, and light spread over so many of them that it takes several times as long.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from d2f_mlx.develop import Developer
+from d2f_mlx.develop import DevelopConfig, Developer
 from d2f_mlx.images.pixels import with_bits
 
 import mlx.core as mx
@@ -52,7 +53,7 @@ def write_photo(path: Path, height: int, width: int, bits: int) -> None:
 def develop(photo: str, film: str) -> dict[str, float]:
     """Develop one file in this process and report its peak memory."""
     start = time.perf_counter()
-    Developer().file(photo, film, large=0)
+    Developer(DevelopConfig(film_format="4x5")).file(photo, film, large=0)
     seconds = time.perf_counter() - start
     return {"s": seconds, "peak GiB": peak_gib(), "of it MLX": mx.get_peak_memory() / 2**30}
 
