@@ -262,8 +262,11 @@ def rebuilding(engine: HalideEngine, photo: mx.array, key: mx.array, limits: Lim
     side = photo.shape[0] + -photo.shape[0] % engine.align
     parts += by_kind(network, 1, side, limits, max(repeats // 2, 1))
     flop = sum(part.flop or 0 for part in parts)
-    whole = lambda *inputs: engine._rebuild(*inputs, 0)  # noqa: E731  (no margin is left out)
-    rebuild = Stage("rebuilt", whole, [photo, halides.mask, halides.image, one], flop, True)
+
+    def rebuilt(photo: mx.array, mask: mx.array, image: mx.array) -> mx.array:
+        return engine._rebuild(photo, mask, image, one, 0)  # no margin is left out
+
+    rebuild = Stage("rebuilt", rebuilt, [photo, halides.mask, halides.image], flop, True)
     whole = measure(rebuild, limits, repeats)
     yield whole
     yield from parts
