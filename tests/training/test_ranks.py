@@ -75,10 +75,10 @@ def test_two_processes_train_as_one_does(scans, alone, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("end", "message"), [("SIGKILL", "lost another one"), ("SIGSTOP", "had no answer from the others for 10 s")]
+    ("end", "message"), [("SIGKILL", "lost another one"), ("SIGSTOP", "had no answer from the others for 20 s")]
 )
 def test_where_a_process_is_lost_the_first_saves_says_so_and_ends(scans, alone, tmp_path, end, message):
-    processes = start(scans, tmp_path / "run", end, timeout=10)
+    processes = start(scans, tmp_path / "run", end, timeout=20)
     try:
         _, printed = processes[0].communicate(timeout=PATIENCE)
     finally:
