@@ -82,7 +82,7 @@ class HalideEngine:
         """Give a tile the film's colour, scatter halides over the positive and rebuild it."""
         if colour:
             photo = colour(photo, origin, max(size))
-        last = min(margin, -(-self.overlap(size) // self.align) * self.align)
+        last = min(margin, self.overlap(size))
         first = margin - last
         photo, origin = cropped(photo, first), (origin[0] + first, origin[1] + first)
         halides = self.scattered(photo, self._statistics(max(size)), key, origin)

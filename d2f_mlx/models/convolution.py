@@ -52,11 +52,9 @@ def conv_transpose(x: mx.array, weight: mx.array, stride: int = 1, padding: int 
     weight = mx.pad(weight, [(0, 0), (0, high * stride - down), (0, wide * stride - right), (0, 0)])
     weight = weight.reshape(outputs, high, stride, wide, stride, inputs).transpose(2, 4, 0, 1, 3, 5)
     weight = weight[:, :, :, ::-1, ::-1].reshape(-1, high, wide, inputs)
+    bottom, end = (x.shape[1] - 1) * stride + down - padding, (x.shape[2] - 1) * stride + right - padding
     x = mx.pad(x, [(0, 0), (high - 1, high - 1), (wide - 1, wide - 1), (0, 0)])
-    blocks = _convolution(0)(x, weight)
-    rows = padding + (x.shape[1] - 2 * high + 1) * stride + down - 2 * padding
-    columns = padding + (x.shape[2] - 2 * wide + 1) * stride + right - 2 * padding
-    return depth_to_space(blocks, stride)[:, padding:rows, padding:columns]
+    return depth_to_space(_convolution(0)(x, weight), stride)[:, padding:bottom, padding:end]
 
 
 def depthwise(x: mx.array, weight: mx.array, padding: int = 0) -> mx.array:
@@ -76,10 +74,9 @@ def upsample2(x: mx.array) -> mx.array:
     Shape: (B, H, W, C) -> (B, 2 H, 2 W, C)
     """
     for axis in (1, 2):
-        before, after = (mx.take(x, mx.array([place]), axis) for place in (0, x.shape[axis] - 1))
-        inner = x.shape[axis] - 1
-        head, tail = (x[:, :inner], x[:, 1:]) if axis == 1 else (x[:, :, :inner], x[:, :, 1:])
-        earlier, later = mx.concatenate([before, head], axis), mx.concatenate([tail, after], axis)
+        first, others = mx.split(x, [1], axis)
+        most, last = mx.split(x, [x.shape[axis] - 1], axis)
+        earlier, later = mx.concatenate([first, most], axis), mx.concatenate([others, last], axis)
         pairs = mx.stack([0.25 * earlier + 0.75 * x, 0.75 * x + 0.25 * later], axis + 1)
         x = pairs.flatten(axis, axis + 1)
     return x
@@ -153,17 +150,17 @@ def _convolution(padding: int) -> Callable[..., Any]:
 def _convolved(x: mx.array, weight: mx.array, over: int, beside: int) -> mx.array:
     """Convolve with zeros (or, where negative, less of the picture) around."""
     outputs, down, right, _ = weight.shape
-    x, row = _padded(x, over, beside)
+    x = _padded(x, over, beside)
     batch, height, width, channels = x.shape
     inner = (height - down + 1, width - right + 1)
     if _is_small(x, inner):
         return mx.conv2d(x, weight)
     # A matrix product for each of the kernel's places, on shifted views of the flattened picture: no copies.
     flat = x.reshape(-1, channels)
-    reach = (down - 1) * row + right - 1
+    reach = (down - 1) * width + right - 1
     count = flat.shape[0] - reach
     out = None
-    for start, (i, j) in _places(down, right, row):
+    for start, (i, j) in _places(down, right, width):
         view, tap = flat[start : start + count], weight[:, i, j].T
         out = view @ tap if out is None else mx.addmm(out, view, tap)
     assert out is not None
@@ -172,24 +169,24 @@ def _convolved(x: mx.array, weight: mx.array, over: int, beside: int) -> mx.arra
 
 def _weight_gradient(x: mx.array, cotangent: mx.array, shape: tuple[int, ...], padding: int) -> mx.array:
     outputs, down, right, _ = shape
-    x, row = _padded(x, padding, padding)
+    x = _padded(x, padding, padding)
     if _is_small(x, cotangent.shape[1:3]) or max(outputs, x.shape[-1]) < _FEW:
         return mx.vjp(lambda weight: mx.conv2d(x, weight), [mx.zeros(shape, x.dtype)], [cotangent])[1][0]
-    flat = x.reshape(-1, x.shape[-1])
+    flat, row = x.reshape(-1, x.shape[-1]), x.shape[2]
     count = flat.shape[0] - (down - 1) * row - right + 1
     spread = mx.pad(cotangent, [(0, 0), (0, down - 1), (0, right - 1), (0, 0)]).reshape(-1, outputs)[:count].T
     taps = [spread @ flat[start : start + count] for start, _ in _places(down, right, row)]
     return mx.stack(taps, axis=1).reshape(shape)
 
 
-def _padded(x: mx.array, over: int, beside: int) -> tuple[mx.array, int]:
-    """Put zeros around, or take rows and columns away; return the width too."""
+def _padded(x: mx.array, over: int, beside: int) -> mx.array:
+    """Put zeros around, or take rows and columns away."""
     if over < 0 or beside < 0:
         x = x[:, max(0, -over) : x.shape[1] - max(0, -over), max(0, -beside) : x.shape[2] - max(0, -beside)]
     over, beside = max(0, over), max(0, beside)
     if over or beside:
         x = mx.pad(x, [(0, 0), (over, over), (beside, beside), (0, 0)])
-    return x, x.shape[2]
+    return x
 
 
 def _is_small(x: mx.array, inner: tuple[int, ...]) -> bool:
