@@ -21,6 +21,7 @@ import time
 from importlib import metadata
 from pathlib import Path
 
+_CGROUP = Path("/sys/fs/cgroup")
 _SYSTEM_BLAS = ("libopenblas.so.0", "libmkl_rt.so.3", "libmkl_rt.so.2", "libmkl_rt.so")
 
 # scipy-openblas32 prefixes its symbols. These are the matrix products MLX calls; the integers are CBLAS enums.
@@ -176,9 +177,11 @@ def free_memory_bytes() -> int:
     with contextlib.suppress(OSError, ValueError, StopIteration):  # not Linux
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
-    with contextlib.suppress(OSError, ValueError):  # no cgroup, or one without a limit
-        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
-        free = min(free, limit - used)
+    with contextlib.suppress(OSError, ValueError, StopIteration):  # no cgroup, or one without a limit
+        limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+        files = next(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+        free = min(free, limit - used + files)  # what caches files is given back when asked for
     return free
 
 

@@ -208,3 +208,14 @@ def test_a_gpus_own_memory_counts_there(monkeypatch):
     monkeypatch.setattr(backend, "on_gpu", lambda: True)
     monkeypatch.setattr(backend.mx, "device_info", lambda: {"max_recommended_working_set_size": 12345678})
     assert backend.free_memory_bytes() == 12345678
+
+
+def test_a_container_leaves_what_its_limit_does_and_what_caches_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(backend, "_CGROUP", tmp_path)
+    everything = backend.free_memory_bytes()
+    (tmp_path / "memory.current").write_text("900000\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 300000\nactive_file 5\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert backend.free_memory_bytes() > everything / 2
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert backend.free_memory_bytes() == 400000
