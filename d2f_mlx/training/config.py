@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
+
+import mlx.nn as nn
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -67,12 +69,18 @@ class Report:
         evaluation: After an evaluation: held-out ``mse`` and ``psnr`` (pictures in [0, 1]), and ``rival_mse`` and
             ``rival_psnr`` of normalised convolution on the same halides.
         meter: Prepare time, process time and compute efficiency so far.
+        losses: Each loss by name, where there are several.
+        learning_rate: The step's, where it is known.
+        network: What is being trained, with the weights to be judged and kept; to be looked at, not to be changed.
     """
 
     step: int
     loss: float
     evaluation: dict[str, float] | None = None
     meter: dict[str, float] = field(default_factory=dict)
+    losses: Mapping[str, float] = field(default_factory=dict)
+    learning_rate: float | None = None
+    network: nn.Module | None = None
 
 
 Callback = Callable[[Report], None]

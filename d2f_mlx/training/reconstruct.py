@@ -106,8 +106,10 @@ def train_reconstructor(
                 if done % config.evaluate_every == 0 or done == config.steps:
                     evaluation = judge()
                     files.keep(evaluation["mse"])
+                rate = float(step.optimizer_state["learning_rate"])
+                report = Report(done, error, evaluation, meter.summary(), learning_rate=rate, network=network)
                 for callback in callbacks if first else ():
-                    callback(Report(done, error, evaluation, meter.summary()))
+                    callback(report)
     except (KeyboardInterrupt, PeerLostError):
         if step.count > start:
             files.save()

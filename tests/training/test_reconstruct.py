@@ -114,14 +114,28 @@ def test_the_compiled_loop_equals_a_plain_one(train, scans):
         squares = mx.square(network(batch.halides, batch.mask, batch.base) - batch.target)
         return (squares * batch.weight).sum() / (3 * batch.weight.sum())
 
-    expected, top, low = [], config.learning_rate, config.learning_rate / 100
+    expected, rates, top, low = [], [], config.learning_rate, config.learning_rate / 100
     for number, crops in enumerate(crop_batches(scans[0], stream, steps=SHORT.steps)):
         fall = 0.5 * (1 + np.cos(np.pi * (number - SHORT.warmup) / (SHORT.steps - SHORT.warmup)))
         optimizer.learning_rate = low + (top - low) * (number / SHORT.warmup if number < SHORT.warmup else fall)
+        rates.append(optimizer.learning_rate.item())
         value, gradients = nn.value_and_grad(network, loss)(examples(shuffled(mx.array(crops), 8), UNET))
         optimizer.update(network, gradients)
         expected.append(value.item())
     np.testing.assert_allclose(losses(found), expected, rtol=10 * SAME)
+    np.testing.assert_allclose([report.learning_rate for report in found], rates, rtol=SAME)
+
+
+def test_callbacks_are_handed_the_weights_that_were_judged(train, scans):
+    found = []
+
+    def judged(report):
+        if report.evaluation:
+            found.append((Judge(report.network, scans[1], 1)()["mse"], report.evaluation["mse"]))
+
+    train("run", judged, config=replace(SHORT, ema=0.5))
+    again, told = zip(*found, strict=True)
+    np.testing.assert_allclose(again, told, rtol=SAME)
 
 
 @pytest.mark.parametrize("step", [3, 4])
