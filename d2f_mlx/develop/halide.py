@@ -16,12 +16,14 @@ from ..film import FilmStock, Scanner, film_halides, push
 from ..grain import Halides, HalideStatistics, scatter
 from ..grain.filters import averaged
 from ..grain.halide import Kind
+from ..grain.noise import normal_at
 from ..models import Reconstructor
 from .colour import Colour
 from .config import LARGEST_TILE, DevelopConfig, Precision
 from .engine import cropped
 from .stochastic import scanned
 
+_NOISE = 100  # salt of the white noise that networks are given, apart from those that scatter halides
 _DRIFT = 16  # radius, in pixels, of the window over which developing leaves the mean where it was
 _TILES = {"unet": 512, "dianet": 192}  # sides that keep a tile's activations well below a gigabyte
 _PIXEL_BYTES = {"unet": 720, "dianet": 9800}
@@ -86,7 +88,8 @@ class HalideEngine:
         first = margin - last
         photo, origin = cropped(photo, first), (origin[0] + first, origin[1] + first)
         halides = self.scattered(photo, self._statistics(max(size)), key, origin)
-        return self._rebuild(photo, halides.mask, halides.image, mx.array(self._config.strength, mx.float32), last)
+        strength = mx.array(self._config.strength, mx.float32)
+        return self._rebuild(photo, halides.mask, halides.image, key, mx.array(origin, mx.int32), strength, last)
 
     def _statistics_for(self, long_side: int) -> HalideStatistics:
         if self._stock is None:
@@ -110,14 +113,25 @@ class HalideEngine:
             origin=origin,
         )
 
-    def _rebuilt(self, photo: mx.array, mask: mx.array, image: mx.array, strength: mx.array, margin: int) -> mx.array:
+    def _rebuilt(
+        self,
+        photo: mx.array,
+        mask: mx.array,
+        image: mx.array,
+        key: mx.array,
+        origin: mx.array,
+        strength: mx.array,
+        margin: int,
+    ) -> mx.array:
         """Rebuild one tile but its margin: halides as differences from the photo (residual) or as they are."""
         base = (2 * photo - 1)[None]
         halides, mask = (2 * image - 1)[None], mask[None]
+        maps = [normal_at(key, origin, photo.shape, _NOISE + i) for i in range(self._network.config.noise)]
+        noise = mx.concatenate(maps, axis=-1)[None] if maps else None
         if self._network.config.way == "residual":
-            residual = self._network(mx.where(mask, halides - base, 0), mask, base)
+            residual = self._network(mx.where(mask, halides - base, 0), mask, base, noise)
         else:
-            residual = self._network(mx.where(mask, halides, 0), mask) - base
+            residual = self._network(mx.where(mask, halides, 0), mask, None, noise) - base
         drift = min(margin, _DRIFT)
         residual = cropped(residual[0], margin - drift)
         mean = averaged(residual[None], np.ones(2 * _DRIFT + 1))[0]

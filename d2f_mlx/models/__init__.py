@@ -1,8 +1,18 @@
 """The networks, one file each."""
 
 from .dianet import DIANet
+from .discriminators import MultiscaleDiscriminator, PatchDiscriminator
 from .harmony import Harmony, Independent
 from .reconstructor import Reconstructor, ReconstructorConfig
 from .unet import UNet
 
-__all__ = ["DIANet", "Harmony", "Independent", "Reconstructor", "ReconstructorConfig", "UNet"]
+__all__ = [
+    "DIANet",
+    "Harmony",
+    "Independent",
+    "MultiscaleDiscriminator",
+    "PatchDiscriminator",
+    "Reconstructor",
+    "ReconstructorConfig",
+    "UNet",
+]
