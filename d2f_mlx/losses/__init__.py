@@ -1,11 +1,18 @@
 """Losses: pure functions (prediction, target, ...) -> scalar mean, and how they are weighed against each other."""
 
+from .adversarial import r1, relativistic_hinge
+from .grain import covariance, deviation, spectrum
 from .schedule import NOTES, WeightSchedule, normalised, running_scale, weighted
 
 __all__ = [
     "NOTES",
     "WeightSchedule",
+    "covariance",
+    "deviation",
     "normalised",
+    "r1",
+    "relativistic_hinge",
     "running_scale",
+    "spectrum",
     "weighted",
 ]
