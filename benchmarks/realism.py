@@ -54,9 +54,10 @@ def denoised(pixels: np.ndarray) -> np.ndarray:
     return np.array(mx.clip(guided_base(mx.array(images.to_float(pixels))[None], 10), 0, 1))[0]
 
 
-def grained(developer: Developer, pictures: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+def grained(developer: Developer, pictures: Sequence[np.ndarray], seed: int = 0) -> Iterator[np.ndarray]:
     """Develop pictures and round them to 8 bits as scans are."""
-    return (images.from_float(developer(picture, key=index)) for index, picture in enumerate(pictures))
+    keys = range(1000 * seed, 1000 * seed + len(pictures))
+    return (images.from_float(developer(picture, key=key)) for key, picture in zip(keys, pictures, strict=True))
 
 
 def measured(pictures: Iterable[np.ndarray]) -> GrainMeasurement:
@@ -102,6 +103,8 @@ def main() -> None:
     parser.add_argument("--sheet", help="the data sheet's stock of this film (d2f stocks)")
     parser.add_argument("--film-format", choices=FORMATS, default="135", help="of the scans (default: 135)")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--networks", nargs="+", default=[DevelopConfig.reconstructor], help="for the halide engine")
+    parser.add_argument("--seed", type=int, default=0, help="of the grain (default: 0)")
     add_json(parser)
     arguments = parser.parse_args()
 
@@ -133,8 +136,10 @@ def main() -> None:
 
     add("film, other half", left)
     for grain in engines if stock else ():
-        config = DevelopConfig(grain=grain, colour="photo")
-        add(f"{grain}, fitted", grained(Developer(config, stock=stock), base))
+        for network in arguments.networks if grain == "halide" else ("",):
+            config = DevelopConfig(grain=grain, colour="photo", reconstructor=network or DevelopConfig.reconstructor)
+            name = f"{grain} ({Path(network).name})" if network else grain
+            add(f"{name}, fitted", grained(Developer(config, stock=stock), base, arguments.seed))
     if arguments.sheet:
         sheet = FilmStock.load(arguments.sheet)
         pitch_um = pitch_of(images.size(paths[0]), arguments.film_format)

@@ -16,6 +16,7 @@ from ..grain import HalideStatistics
 from ..models import ReconstructorConfig
 from ..training import (
     EVALUATION_CROP,
+    AdversaryConfig,
     PeerLostError,
     Ranks,
     Report,
@@ -26,6 +27,8 @@ from ..training import (
     train_reconstructor,
 )
 from .flags import add_flags, from_flags
+
+FIGURES = ("spectrum", "deviation", "covariance", "diversity")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -46,7 +49,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--hold-out-share", type=float, default=0.2, help="share of rolls drawn to judge by (default: 0.2)"
     )
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted training; same flags")
-    for config in (ReconstructorConfig, StreamConfig, TrainConfig):
+    for config in (ReconstructorConfig, StreamConfig, TrainConfig, AdversaryConfig):
         add_flags(parser, config)
     parser.set_defaults(run=run)
 
@@ -68,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Split, measure, train, and print what came of it; of several processes, the first one prints."""
     model = from_flags(arguments, ReconstructorConfig)
     stream, config = from_flags(arguments, StreamConfig), from_flags(arguments, TrainConfig)
+    adversary = from_flags(arguments, AdversaryConfig)
     ranks = Ranks(config.timeout)
     first = ranks.rank == 0
     quiet = None if first else True  # tqdm: None shows a bar on a terminal
@@ -78,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = sorted({name for name, scan in zip(roll_names(scans), scans, strict=True) if scan in set(held_out)})
     # A cache that cannot be written to, and a batch that cannot be shared, are refused now.
     crop_batches(train, stream, steps=0, share=(ranks.rank, ranks.size)).close()
-    plan = plan_memory(model, stream, config, ranks.size)
+    plan = plan_memory(model, stream, config, ranks.size, adversary)
     plan.check()
     if first:
         check_folder(arguments.out, arguments.resume)
@@ -102,10 +106,13 @@ def run(arguments: argparse.Namespace) -> int:
             bar.set_postfix(loss=f"{report.loss:.5f}", efficiency=f"{report.meter['compute_efficiency']:.3f}")
             if report.evaluation:
                 e = report.evaluation
+                rest = "".join(f", {name} {e[name]:.3f}" for name in FIGURES if name in e)
                 bar.write(
                     f"step {report.step}: held-out MSE {e['mse']:.3e} ({e['psnr']:.2f} dB), "
-                    f"normalised convolution {e['rival_mse']:.3e} ({e['rival_psnr']:.2f} dB)"
+                    f"normalised convolution {e['rival_mse']:.3e} ({e['rival_psnr']:.2f} dB){rest}"
                 )
+            if report.alarm and not (last and last[0].alarm):
+                bar.write(f"d2f: step {report.step}: {report.alarm}", file=sys.stderr)
             last[:] = [report]
 
         try:
@@ -116,6 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
                 model=model,
                 stream=stream,
                 config=config,
+                adversary=adversary,
                 statistics=statistics,
                 resume=arguments.resume,
                 callbacks=[follow],

@@ -1,5 +1,6 @@
 """Training: one step, a plain loop, exact resumption; on one machine or on several."""
 
+from .adversary import AdversarialStep, AdversaryConfig
 from .config import Report, TrainConfig
 from .examples import Examples, examples
 from .files import can_resume, check_folder
@@ -10,6 +11,8 @@ from .reconstruct import train_reconstructor
 
 __all__ = [
     "EVALUATION_CROP",
+    "AdversarialStep",
+    "AdversaryConfig",
     "Examples",
     "Judge",
     "MemoryPlan",

@@ -72,6 +72,7 @@ class Report:
         losses: Each loss by name, where there are several.
         learning_rate: The step's, where it is known.
         network: What is being trained, with the weights to be judged and kept; to be looked at, not to be changed.
+        alarm: What goes wrong in an adversarial training; empty where nothing does.
     """
 
     step: int
@@ -81,6 +82,7 @@ class Report:
     losses: Mapping[str, float] = field(default_factory=dict)
     learning_rate: float | None = None
     network: nn.Module | None = None
+    alarm: str = ""
 
 
 Callback = Callable[[Report], None]

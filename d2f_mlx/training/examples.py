@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import mlx.core as mx
+import numpy as np
 
 from ..grain import flat_areas, guided_base, halide_mask
+from ..grain.filters import averaged
+from ..losses.grain import covariance, deviation, spectrum
 from ..models import ReconstructorConfig
+
+_BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
 
 
 class Examples(NamedTuple):
@@ -48,6 +53,35 @@ def shuffled(crops: mx.array, group: int) -> mx.array:
     return mx.concatenate([result, crops[whole:]])
 
 
+def varied(crops: mx.array, key: mx.array, share: float) -> mx.array:
+    """Give some crops' grain another spectrum, correlation and strength: more kinds of film than the scans are of.
+
+    The residual over the denoised crop is filtered, r + a (blur(r) - r) with a in [-0.7, 0.9], drawn towards a random
+    mean of its channels by up to 0.9, and multiplied by 0.6 to 1.6 in each channel. It stays real grain in all else.
+
+    Args:
+        crops: A batch.
+        key: Random key.
+        share: Of the crops that are changed, drawn at random.
+
+    Shape: (B, H, W, 3), uint8 -> the same
+    """
+    keys = mx.random.split(key, 5)
+
+    def draw(index: int, low: float, high: float, channels: int = 1) -> mx.array:
+        return mx.random.uniform(low, high, (len(crops), 1, 1, channels), key=keys[index])
+
+    film = crops.astype(mx.float32) / 255
+    base = guided_base(film, radius=8, epsilon=0.01)
+    grain = film - base
+    grain = grain + draw(0, -0.7, 0.9) * (averaged(grain, _BINOMIAL) - grain)
+    weight = draw(1, 0, 1, 3)
+    mean = (grain * weight).sum(-1, keepdims=True) / weight.sum(-1, keepdims=True)
+    grain = (grain + draw(2, 0, 0.9) * (mean - grain)) * mx.exp(draw(3, -0.5, 0.5, 3))
+    other = mx.clip(mx.round((base + grain) * 255), 0, 255).astype(mx.uint8)
+    return mx.where(draw(4, 0, 1) < share, other, crops)
+
+
 def examples(crops: mx.array, config: ReconstructorConfig) -> Examples:
     """Take the halides of film crops, and in the residual way their denoised base.
 
@@ -73,3 +107,18 @@ def squared_error(prediction: mx.array, batch: Examples) -> mx.array:
     error = (prediction - batch.target) * batch.weight
     squares = (error * error).sum((1, 2, 3)).sum()  # in two stages, for float32's sake
     return mx.stack([squares, batch.weight.sum((1, 2, 3)).sum() * error.shape[-1]])
+
+
+def statistics(rebuilt: mx.array, batch: Examples) -> dict[str, mx.array]:
+    """Return the losses on grain's statistics of rebuilt residuals, by name."""
+    return {
+        "spectrum": spectrum(rebuilt, batch.target, batch.weight),
+        "deviation": deviation(rebuilt, batch.target, batch.weight, batch.base),
+        "covariance": covariance(rebuilt, batch.target, batch.weight),
+    }
+
+
+def as_film(residual: mx.array, base: mx.array) -> mx.array:
+    """Round base and residual to 8-bit levels as scans are; the gradient passes that by."""
+    levels = (base + residual + 1) * 127.5
+    return residual + mx.stop_gradient(mx.clip(mx.round(levels), 0, 255) - levels) / 127.5

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
@@ -16,11 +17,11 @@ from .. import checkpoint
 from ..data import StreamConfig
 from ..grain import HalideStatistics
 from ..models import Reconstructor, ReconstructorConfig
+from .adversary import AdversaryConfig
 from .config import TrainConfig
-from .step import Step
+from .step import Learner
 
 _LAST = "last.safetensors"
-_PARTS = ("model.", "average.", "optimizer.")
 # What changes no result.
 _FREE = ("prefetch", "threads", "cache_mb", "cache_dir", "cache_gb", "accumulate", "memory_gb", "timeout")
 
@@ -47,13 +48,14 @@ def settings_of(
     model: ReconstructorConfig,
     stream: StreamConfig,
     config: TrainConfig,
+    adversary: AdversaryConfig,
     train: Sequence[Path],
     held_out: Sequence[Path],
 ) -> str:
     """Write down all that decides the losses and the best of them: what has to be the same to resume."""
     names = json.dumps([[os.fsdecode(path.name) for path in paths] for paths in (train, held_out)])
     scans = hashlib.sha256(names.encode()).hexdigest()
-    values = {**asdict(model), **asdict(stream), **asdict(config), "scans": scans}
+    values = {**asdict(model), **asdict(stream), **asdict(config), **asdict(adversary), "scans": scans}
     return json.dumps({name: value for name, value in values.items() if name not in _FREE}, sort_keys=True)
 
 
@@ -73,7 +75,7 @@ class Files:
         self,
         folder: Path,
         network: Reconstructor,
-        step: Step,
+        step: Learner,
         settings: str,
         statistics: HalideStatistics | None,
         writes: bool,
@@ -99,12 +101,9 @@ class Files:
             return
         if not (self._folder / "config.json").exists():
             self._save_model()
-        step = self._step
-        trees = (step.parameters, step.average, step.optimizer_state)
         arrays: dict[str, mx.array] = {}
-        for part, tree in zip(_PARTS, trees, strict=True):
-            tree_flatten(tree, f".{part[:-1]}", destination=arrays)
-        metadata = {"step": str(step.count), "best": repr(self._best), "settings": self._settings}
+        tree_flatten(self._step.state, destination=arrays)
+        metadata = {"step": str(self._step.count), "best": repr(self._best), "settings": self._settings}
         checkpoint.save_arrays(self._folder / _LAST, arrays, metadata)
 
     def restore(self) -> None:
@@ -117,6 +116,6 @@ class Files:
         if metadata.get("settings") != self._settings:
             raise ValueError(f"{path}: was trained with other settings or scans; give the same ones to resume")
         mx.eval(arrays)
-        parts = [[(name[len(part) :], a) for name, a in arrays.items() if name.startswith(part)] for part in _PARTS]
-        self._step.set(*(tree_unflatten(part) if part else {} for part in parts))
+        empty: dict[str, Any] = {"average": {}}
+        self._step.restore(empty | tree_unflatten(list(arrays.items())))
         self._best = float(metadata["best"])

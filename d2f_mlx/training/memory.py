@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 import numpy as np
@@ -13,6 +13,7 @@ from mlx.utils import tree_flatten
 from ..backend import free_memory_bytes
 from ..data import StreamConfig
 from ..models import Reconstructor, ReconstructorConfig
+from .adversary import AdversarialStep, AdversaryConfig, is_adversarial
 from .config import TrainConfig
 from .step import Step
 
@@ -93,7 +94,13 @@ def memory_limit(gibibytes: float) -> Iterator[None]:
         mx.set_memory_limit(before)
 
 
-def plan_memory(model: ReconstructorConfig, stream: StreamConfig, config: TrainConfig, machines: int = 1) -> MemoryPlan:
+def plan_memory(
+    model: ReconstructorConfig,
+    stream: StreamConfig,
+    config: TrainConfig,
+    machines: int = 1,
+    adversary: AdversaryConfig | None = None,
+) -> MemoryPlan:
     """Measure what a training step takes by running two small ones, and set it against what the machine has.
 
     Args:
@@ -101,11 +108,13 @@ def plan_memory(model: ReconstructorConfig, stream: StreamConfig, config: TrainC
         stream: Whose crops and batch.
         config: How; ``memory_gb`` takes the place of what is free.
         machines: That share the batch.
+        adversary: What it is trained against, if not by squared errors alone.
     """
     side = min(stream.crop, _SMALL)
-    step = Step(Reconstructor(model), config, group=2)
-    weights = sum(array.nbytes for array in dict(tree_flatten(step.parameters)).values())  # pyright: ignore
-    mx.eval(step.parameters)
+    against = is_adversarial(model, adversary)
+    step = Step(Reconstructor(replace(model, noise=0) if against else model), config, group=2)
+    weights = sum(array.nbytes for array in dict(tree_flatten(step.state["model"])).values())  # pyright: ignore
+    mx.eval(step.state["model"])
     pixels, peaks = [], []
     for tried in _TRIED:
         crops = -(-tried // side**2)
@@ -113,12 +122,16 @@ def plan_memory(model: ReconstructorConfig, stream: StreamConfig, config: TrainC
         mx.clear_cache()
         mx.reset_peak_memory()
         before = mx.get_active_memory()
-        step.sums(film, parts=1)
+        if against:
+            AdversarialStep(Reconstructor(model), config, replace(against, pool=0), 0, 2, crops)(film)
+        else:
+            step.sums(film, parts=1)
         pixels.append(crops * side**2)
         peaks.append(mx.get_peak_memory() - before)
     per_pixel = max(peaks[1] - peaks[0], 1) / (pixels[1] - pixels[0])
-    # The update holds old and new weights and moments, and the gradients; the running mean too.
-    fixed = max(peaks[0] - per_pixel * pixels[0], 0) + (7 + 2 * bool(config.ema)) * weights
+    fixed = max(peaks[0] - per_pixel * pixels[0], 0)
+    if not against:  # that was measured without the update, which holds old and new weights, moments, and gradients
+        fixed += (7 + 2 * bool(config.ema)) * weights
     available = config.memory_gb * _GIB or free_memory_bytes()
     batch = -(-stream.batch // machines)
     return MemoryPlan(fixed, per_pixel, stream.crop, batch, config.accumulate, available)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import zlib
@@ -15,12 +16,13 @@ from .. import checkpoint
 from ..data import Meter, StreamConfig, crop_batches
 from ..grain import HalideStatistics
 from ..models import Reconstructor, ReconstructorConfig
+from .adversary import AdversarialStep, AdversaryConfig, alarms, is_adversarial, start_from
 from .config import Callback, Report, TrainConfig
 from .files import Files, check_folder, settings_of
 from .judge import Judge
 from .memory import memory_limit
 from .ranks import PeerLostError, Ranks
-from .step import Step
+from .step import Learner, Step
 
 _DIVERGED = 1.0  # a mean squared error, of pictures in [-1, 1], far above an untrained network's
 _MIXED = 8  # crops, at least, whose channels are mixed
@@ -34,6 +36,7 @@ def train_reconstructor(
     model: ReconstructorConfig | None = None,
     stream: StreamConfig | None = None,
     config: TrainConfig | None = None,
+    adversary: AdversaryConfig | None = None,
     statistics: HalideStatistics | None = None,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
@@ -53,6 +56,8 @@ def train_reconstructor(
         model: What to train.
         stream: How scans become batches; its seed also seeds the weights.
         config: How long and how fast.
+        adversary: What it learns from beside squared errors, and what it starts from. The best model is then the one
+            whose grain's statistics are nearest to film's, and one process trains.
         statistics: The film's, saved beside the model for developing.
         resume: Go on from ``last.safetensors``: the losses are those of an uninterrupted run, to rounding.
         callbacks: Told after each step.
@@ -65,6 +70,7 @@ def train_reconstructor(
         learned is saved. Where one does not answer any more, the first saves and every one ends, with a message.
     """
     model_config, stream, config = model or ReconstructorConfig(), stream or StreamConfig(), config or TrainConfig()
+    adversary = adversary or AdversaryConfig()
     folder = Path(folder)
     if not train or not held_out:
         raise ValueError(f"train_reconstructor expects scans on both sides, got {len(train)} and {len(held_out)}")
@@ -73,19 +79,27 @@ def train_reconstructor(
         raise ValueError(
             f"TrainConfig expects a batch's {stream.batch} crops to be enough for {config.accumulate} parts"
         )
-    settings = settings_of(model_config, stream, config, train, held_out)
+    settings = settings_of(model_config, stream, config, adversary, train, held_out)
     first = ranks.rank == 0
     if first:
         check_folder(folder, resume)
     mx.random.seed(stream.seed)
     network = Reconstructor(model_config)
-    step = Step(network, config, _group(stream), ranks.mean)
+    if adversary.start:
+        start_from(network, checkpoint.from_pretrained(adversary.start))
+    step: Learner
+    if is_adversarial(model_config, adversary):
+        if ranks.size > 1:
+            raise ValueError(f"adversarial training expects one process, got {ranks.size}")
+        step = AdversarialStep(network, config, adversary, stream.seed, _group(stream), stream.batch)
+    else:
+        step = Step(network, config, _group(stream), ranks.mean)
     files = Files(folder, network, step, settings, statistics, writes=first)
     if resume and first:
         files.restore()
     if not ranks.agree(zlib.crc32(settings.encode()) >> 1):
         raise ValueError("the processes were started with different settings or scans; give all of them the same")
-    step.set(*ranks.first((step.parameters, step.average, step.optimizer_state)))
+    step.restore(ranks.first(step.state))
     start = done = step.count
     ranks.rescue = files.save
     share = (ranks.rank, ranks.size)
@@ -98,16 +112,24 @@ def train_reconstructor(
                 with meter.process():
                     error = step(batch)
                 done += 1
-                if not error < _DIVERGED:
+                if not (error < _DIVERGED and all(map(math.isfinite, step.losses.values()))):
                     raise FloatingPointError(
                         f"{folder}: diverged at step {done} ({error:.3g}); lower the learning rate"
                     )
                 evaluation = None
                 if done % config.evaluate_every == 0 or done == config.steps:
                     evaluation = judge()
-                    files.keep(evaluation["mse"])
-                rate = float(step.optimizer_state["learning_rate"])
-                report = Report(done, error, evaluation, meter.summary(), learning_rate=rate, network=network)
+                    files.keep(evaluation["statistics" if adversary.statistics or adversary.adversary else "mse"])
+                report = Report(
+                    done,
+                    error,
+                    evaluation,
+                    meter.summary(),
+                    step.losses,
+                    step.learning_rate,
+                    network,
+                    alarms(step.losses, evaluation),
+                )
                 for callback in callbacks if first else ():
                     callback(report)
     except (KeyboardInterrupt, PeerLostError):

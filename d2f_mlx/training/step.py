@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import mlx.core as mx
 import mlx.optimizers as optim
@@ -13,6 +13,33 @@ from mlx.utils import tree_map
 from ..models import Reconstructor
 from .config import TrainConfig
 from .examples import examples, shuffled, squared_error
+
+
+class Learner(Protocol):
+    """What a training asks of its step."""
+
+    state: dict[str, Any]
+    """All that a resumption needs, by name."""
+    losses: dict[str, float]
+    """Of the last step, by name, where there are several."""
+
+    def __call__(self, crops: np.ndarray) -> float:
+        """Learn from a batch (B, H, W, 3), uint8, and return its mean squared error, pictures in [-1, 1]."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Steps done."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """The last step's."""
+        ...
 
 
 class Step:
@@ -28,9 +55,9 @@ class Step:
         mean: Averages arrays over the machines.
 
     Attributes:
-        parameters: The weights.
-        average: Their running mean; empty where there is none.
-        optimizer_state: Adam's moments, learning rate and count of steps.
+        state: The weights (``model``), their running mean (``average``), empty where there is none, and Adam's moments,
+            learning rate and count of steps (``optimizer``).
+        losses: None beside what it returns.
     """
 
     def __init__(
@@ -38,22 +65,28 @@ class Step:
     ) -> None:
         self._network, self._config, self._group, self._mean = network, config, group, mean
         # A short memory of squared gradients: with 0.999 a rare feature's first gradient moves a whole layer at once.
-        self._optimizer = optim.Adam(_schedule(config), betas=[0.9, 0.99], bias_correction=True)
+        self._optimizer = optim.Adam(schedule(config), betas=[0.9, 0.99], bias_correction=True)
         self._optimizer.init(network.trainable_parameters())
         weights = network.trainable_parameters()
-        self.set(weights, weights if config.ema else {}, self._optimizer.state)
+        self.restore({"model": weights, "average": weights if config.ema else {}, "optimizer": self._optimizer.state})
+        self.losses: dict[str, float] = {}
         self._sums = mx.compile(self._summed)
         self._update = mx.compile(self._updated)
 
-    def set(self, parameters: dict, average: dict, optimizer_state: dict) -> None:
-        """Take over weights, their running mean and the optimizer's state."""
-        self.parameters, self.average, self.optimizer_state = parameters, average, optimizer_state
-        self._network.update(average or parameters)
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self.state = state
+        self._network.update(state["average"] or state["model"])
+
+    @property
+    def learning_rate(self) -> float:
+        """The last step's."""
+        return float(self.state["optimizer"]["learning_rate"])
 
     @property
     def count(self) -> int:
         """Steps done."""
-        return int(self.optimizer_state["step"])
+        return int(self.state["optimizer"]["step"])
 
     def __call__(self, crops: np.ndarray) -> float:
         """Learn from a batch and return its mean squared error, pictures in [-1, 1].
@@ -61,9 +94,9 @@ class Step:
         Shape: (B, H, W, 3), uint8
         """
         sums = self._mean(self.sums(crops, self._config.accumulate))
-        *state, loss = self._update(self.parameters, self.average, self.optimizer_state, sums)
+        state, loss = self._update(self.state, sums)
         mx.eval(state, loss)
-        self.set(*state)
+        self.restore(state)
         return float(loss)
 
     def sums(self, crops: np.ndarray, parts: int) -> Any:
@@ -74,11 +107,11 @@ class Step:
         try:
             sums = None
             for part in mx.split(batch, [len(crops) * i // parts for i in range(1, parts)]):
-                more = self._sums(self.parameters, part)
+                more = self._sums(self.state["model"], part)
                 sums = more if sums is None else tree_map(mx.add, sums, more)
                 mx.eval(sums)
         finally:
-            self._network.update(self.average or self.parameters)  # tracing leaves its own
+            self.restore(self.state)  # tracing leaves its own
         return sums
 
     def _summed(self, parameters: dict, crops: mx.array) -> Any:
@@ -93,17 +126,22 @@ class Step:
 
         return mx.value_and_grad(total)(parameters)
 
-    def _updated(self, parameters: dict, average: dict, optimizer_state: dict, sums: Any) -> tuple[Any, ...]:
+    def _updated(self, state: dict[str, Any], sums: Any) -> tuple[dict[str, Any], mx.array]:
         (error, count), gradients = sums
         count = mx.where(count > 0, count, 1)
-        self._optimizer.state = optimizer_state
-        parameters = self._optimizer.apply_gradients(tree_map(lambda g: g / count, gradients), parameters)
-        share = self._config.ema
-        average = tree_map(lambda a, p: share * a + (1 - share) * p, average, parameters) if share else average
-        return parameters, average, self._optimizer.state, error / count
+        self._optimizer.state = state["optimizer"]
+        model = self._optimizer.apply_gradients(tree_map(lambda g: g / count, gradients), state["model"])
+        average = running_mean(state["average"], model, self._config.ema)
+        return {"model": model, "average": average, "optimizer": self._optimizer.state}, error / count
 
 
-def _schedule(config: TrainConfig) -> Callable[[mx.array], mx.array]:
+def running_mean(average: dict, weights: dict, share: float) -> dict:
+    """Keep a share of what was, where there is a running mean at all."""
+    return tree_map(lambda a, w: share * a + (1 - share) * w, average, weights) if share else average
+
+
+def schedule(config: TrainConfig) -> Callable[[mx.array], mx.array]:
+    """Return the learning rate's course: a rise, then a cosine's fall."""
     rise = optim.linear_schedule(config.learning_rate / 100, config.learning_rate, max(config.warmup, 1))
     fall = optim.cosine_decay(config.learning_rate, max(config.steps - config.warmup, 1), config.learning_rate / 100)
     return optim.join_schedules([rise, fall], [config.warmup])

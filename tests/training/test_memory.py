@@ -47,7 +47,7 @@ def test_where_not_even_a_crop_fits_a_smaller_one_is_named():
 def test_the_estimate_is_near_what_a_larger_step_takes(model):
     plan = plan_memory(model, StreamConfig(crop=48, batch=64), TrainConfig(memory_gb=4))
     step = Step(Reconstructor(model), TrainConfig(), group=2)
-    mx.eval(step.parameters)
+    mx.eval(step.state["model"])
     film = np.random.default_rng(0).normal(128, 8, (64, 48, 48, 3)).round().astype(np.uint8)
     mx.clear_cache()
     mx.reset_peak_memory()

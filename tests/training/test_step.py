@@ -45,20 +45,20 @@ def test_a_training_in_parts_is_the_same():
 
 def test_the_running_mean_is_what_is_kept():
     step, share = step_of(replace(CONFIG, ema=0.9)), 0.9
-    mean = flat(step.parameters)
+    mean = flat(step.state["model"])
     for _ in range(4):
         step(film())
-        mean = {name: share * mean[name] + (1 - share) * new for name, new in flat(step.parameters).items()}
+        mean = {name: share * mean[name] + (1 - share) * new for name, new in flat(step.state["model"]).items()}
     for name, array in flat(step._network.parameters()).items():
         np.testing.assert_allclose(array, mean[name], rtol=0, atol=1e-6)
-    assert any(np.abs(flat(step.parameters)[name] - mean[name]).max() > 1e-4 for name in mean)
+    assert any(np.abs(flat(step.state["model"])[name] - mean[name]).max() > 1e-4 for name in mean)
 
 
 def test_without_a_running_mean_the_weights_are_kept():
     step = step_of(CONFIG)
     step(film())
     kept = flat(step._network.parameters())
-    for name, array in flat(step.parameters).items():
+    for name, array in flat(step.state["model"]).items():
         np.testing.assert_array_equal(kept[name], array)
 
 
@@ -71,14 +71,14 @@ def test_bfloat16_computes_roughly_and_keeps_float32_weights():
     a, b = (np.concatenate([g.ravel() for g in flat(tree).values()]) for tree in (gradients, rough_gradients))
     assert np.corrcoef(a, b)[0, 1] > 0.99
     half(film())
-    assert {array.dtype for _, array in tree_flatten((half.parameters, half._network.parameters()))} == {mx.float32}
+    assert {array.dtype for _, array in tree_flatten((half.state["model"], half._network.parameters()))} == {mx.float32}
 
 
 def test_a_batch_of_which_nothing_counts_changes_nothing_for_the_worse():
     step = step_of(CONFIG)
-    before = flat(step.parameters)
+    before = flat(step.state["model"])
     edges = np.zeros((12, 16, 16, 3), np.uint8)
     edges[:, ::2] = 255
     assert step(edges) == 0
-    for name, array in flat(step.parameters).items():
+    for name, array in flat(step.state["model"]).items():
         np.testing.assert_array_equal(array, before[name])

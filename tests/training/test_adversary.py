@@ -1,0 +1,257 @@
+from dataclasses import replace
+
+from d2f_mlx import checkpoint
+from d2f_mlx.data import StreamConfig
+from d2f_mlx.models import Reconstructor, ReconstructorConfig
+from d2f_mlx.training import AdversarialStep, AdversaryConfig, Judge, TrainConfig, adversary, judge, train_reconstructor
+from d2f_mlx.training.adversary import alarms, start_from
+from d2f_mlx.training.examples import as_film, examples
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+from PIL import Image
+
+SAME = 1e-5  # the same numbers, added in another order
+UNET = ReconstructorConfig(width=32, noise=1)
+DIANET = ReconstructorConfig("dianet", halides="peaks", channels="independent", noise=2)
+AGAINST = AdversaryConfig(statistics=1, adversary=0.1, discriminator_width=4, pool=24)
+CONFIG = TrainConfig(steps=6, learning_rate=1e-3, warmup=2, evaluate_every=3, evaluation_crops=1, ema=0.5)
+STREAM = StreamConfig(crop=32, crops_per_picture=2, batch=6, seed=3, prefetch=1, threads=1)
+
+
+@pytest.fixture(autouse=True)
+def _small_evaluation_crops(monkeypatch):
+    monkeypatch.setattr(judge, "EVALUATION_CROP", 32)
+
+
+def film(crops=6, side=32, seed=1):
+    return np.random.default_rng(seed).normal(128, 8, (crops, side, side, 3)).round().astype(np.uint8)
+
+
+def step_of(model=UNET, against=AGAINST, config=CONFIG):
+    mx.random.seed(5)
+    return AdversarialStep(Reconstructor(model), config, against, seed=2, group=6, batch=6)
+
+
+def flat(tree):
+    return {name: np.array(array, np.float64) for name, array in tree_flatten(tree)}
+
+
+@pytest.fixture
+def scans(tmp_path):
+    paths = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        grain = rng.normal(rng.integers(60, 190), 6, (64, 64, 3))
+        paths.append(tmp_path / f"{seed}.png")
+        Image.fromarray(grain.clip(0, 255).round().astype(np.uint8)).save(paths[-1])
+    return paths[:3], paths[3:]
+
+
+@pytest.mark.parametrize(
+    ("model", "against"),
+    [
+        (UNET, AGAINST),
+        (DIANET, replace(AGAINST, weighting="smooth", pool=0)),
+        (replace(UNET, noise=0), replace(AGAINST, weighting="stepped", discriminator="multiscale")),
+        (UNET, replace(AGAINST, adversary=0)),
+    ],
+)
+def test_the_compiled_step_is_the_eager_one(model, against):
+    compiled = step_of(model, against)
+    found = [(compiled(film(seed=i)), compiled.losses) for i in range(3)]
+    mx.disable_compile()
+    try:
+        eager = step_of(model, against)
+        expected = [(eager(film(seed=i)), eager.losses) for i in range(3)]
+    finally:
+        mx.enable_compile()
+    for (_, ours), (_, theirs) in zip(found, expected, strict=True):
+        assert ours == pytest.approx(theirs, rel=2e-3, abs=1e-4)  # roundings that Adam enlarges
+    assert found[0][1] == pytest.approx(expected[0][1], rel=SAME, abs=SAME)
+
+
+def test_both_networks_learn_and_the_running_mean_is_kept():
+    step = step_of()
+    before = flat(step.state)
+    step(film())
+    after = flat(step.state)
+    for part in ("model", "discriminator", "average", "pool", "random"):
+        assert any((before.get(n, 0) != array).any() for n, array in after.items() if n.startswith(part + ".")), part
+    kept = flat(step._network.parameters())
+    for name, array in flat(step.state["average"]).items():
+        np.testing.assert_array_equal(kept[name], array)
+        assert np.abs(array - after[f"model.{name}"]).max() <= np.abs(after[f"model.{name}"]).max()
+
+
+def test_a_training_that_is_resumed_goes_on_exactly(scans, tmp_path):
+    def train(folder, resume=False, *callbacks):
+        reports = []
+        train_reconstructor(
+            *scans,
+            tmp_path / folder,
+            model=UNET,
+            stream=STREAM,
+            config=CONFIG,
+            adversary=AGAINST,
+            resume=resume,
+            callbacks=[reports.append, *callbacks],
+        )
+        return reports
+
+    def stop(report):
+        if report.step == 4:
+            raise KeyboardInterrupt
+
+    whole = train("whole")
+    with pytest.raises(KeyboardInterrupt):
+        train("parts", False, stop)
+    rest = train("parts", True)
+    assert [report.step for report in rest] == [5, 6]
+    for ours, theirs in zip(rest, whole[4:], strict=True):
+        assert ours.losses == pytest.approx(theirs.losses, rel=1e-4, abs=SAME)
+    assert rest[-1].evaluation == pytest.approx(whole[-1].evaluation, rel=1e-4, abs=SAME)
+    assert {"statistics", "diversity", "spectrum"} <= rest[-1].evaluation.keys()
+    assert checkpoint.from_pretrained(tmp_path / "parts").config == UNET
+
+
+def test_the_best_model_is_the_one_with_the_best_statistics(scans, tmp_path, monkeypatch):
+    scores = iter([(1.0, 0.5), (0.5, 0.9)])
+
+    class Scripted(Judge):
+        def __call__(self):
+            mse, statistics = next(scores)
+            return {"mse": mse, "statistics": statistics, "diversity": 1.0}
+
+    monkeypatch.setattr("d2f_mlx.training.reconstruct.Judge", Scripted)
+    weights = []
+    best = train_reconstructor(
+        *scans,
+        tmp_path / "run",
+        model=UNET,
+        stream=STREAM,
+        config=CONFIG,
+        adversary=AGAINST,
+        callbacks=[lambda r: weights.append(flat(r.network.parameters()))],
+    )
+    for name, array in flat(best.parameters()).items():
+        np.testing.assert_array_equal(array, weights[2][name])
+
+
+def test_one_photograph_has_many_grains_and_the_halides_stay():
+    mx.random.seed(0)
+    network = Reconstructor(UNET)
+    batch = examples(mx.array(film()), UNET)
+    a, b = (
+        network(batch.halides, batch.mask, batch.base, mx.random.normal((6, 32, 32, 3), key=mx.random.key(i)))
+        for i in range(2)
+    )
+    mask = np.array(batch.mask)
+    assert (np.array(a) != np.array(b))[~mask].mean() > 0.99
+    np.testing.assert_array_equal(np.array(a)[mask], np.array(b)[mask])
+    with pytest.raises(ValueError, match="1 maps of noise"):
+        network(batch.halides, batch.mask, batch.base)
+
+
+def test_randomness_costs_nothing_in_the_squared_error():
+    batch = examples(mx.array(film(32)), UNET)
+    noise = 0.05 * mx.random.normal((64, 32, 32, 3), key=mx.random.key(0))
+    wrong = mx.concatenate([batch.target + 0.02] * 2)
+    weight = batch._replace(weight=mx.ones_like(batch.weight))
+    found = adversary._error_of_mean(wrong + noise, weight).item()
+    assert found == pytest.approx(0.02**2 * adversary.GAIN**2, rel=0.05)
+
+
+def test_what_is_shown_is_rounded_as_film_is():
+    base = mx.random.uniform(-1, 1, (1, 8, 8, 3), key=mx.random.key(0))
+    residual = 0.1 * mx.random.normal((1, 8, 8, 3), key=mx.random.key(1))
+    levels = (np.array(as_film(residual, base)) + np.array(base) + 1) * 127.5
+    np.testing.assert_allclose(levels, levels.round(), atol=1e-3)
+    assert levels.min() > -1e-3
+    assert levels.max() < 255 + 1e-3
+    assert mx.grad(lambda r: as_film(r, base).sum())(residual).min().item() == 1
+
+
+def test_the_pool_gives_old_crops_for_new_ones_and_loses_none():
+    pool = mx.arange(20.0).reshape(20, 1, 1, 1)
+    new = mx.arange(100.0, 106.0).reshape(6, 1, 1, 1)
+    shown, kept = adversary._exchanged(pool, new, mx.random.key(4))
+    both = np.concatenate([np.array(shown).ravel(), np.array(kept).ravel()])
+    assert 0 < (np.array(shown) < 100).sum() < 6
+    assert sorted(both) == sorted([*range(20), *range(100, 106)])
+
+
+def test_a_start_hands_on_its_weights_and_says_the_same_without_its_noise():
+    plain = Reconstructor(replace(UNET, noise=0))
+    other = Reconstructor(UNET)
+    start_from(other, plain)
+    batch = examples(mx.array(film()), UNET)
+    still = other(batch.halides, batch.mask, batch.base, mx.zeros((6, 32, 32, 3)))
+    expected = plain(batch.halides, batch.mask, batch.base)
+    np.testing.assert_allclose(np.array(still), np.array(expected), rtol=0, atol=SAME)
+    with pytest.raises(ValueError, match="cannot start from"):
+        start_from(other, Reconstructor(replace(UNET, width=64)))
+    with pytest.raises(ValueError, match="cannot start from"):
+        start_from(plain, other)
+
+
+def test_weights_follow_the_notes_phases():
+    against = replace(AGAINST, mse=0.5, weighting="stepped")
+    assert AGAINST.weights(0.1) == AGAINST.weights(0.9)
+    early, late = against.weights(0.1), against.weights(0.9)
+    assert early["mse"] < late["mse"]
+    assert early["spectrum"] < late["spectrum"]
+    assert early["adversary"] > late["adversary"]
+    assert replace(against, weighting="smooth").weights(0.3)["mse"] not in (early["mse"], late["mse"])
+
+
+def test_collapse_and_a_discriminator_that_won_are_told():
+    assert alarms({"discriminator": 0.9}, {"diversity": 0.3}) == ""
+    assert "film from imitation every time" in alarms({"discriminator": 0.001}, None)
+    assert "collapsed" in alarms({"discriminator": 0.9}, {"diversity": 1e-4})
+    assert alarms({}, {"mse": 1.0}) == ""
+
+
+def test_a_loss_that_is_no_number_stops_the_training(scans, tmp_path, monkeypatch):
+    class Broken(AdversarialStep):
+        def __call__(self, crops):
+            error = super().__call__(crops)
+            self.losses["penalty"] = float("inf")
+            return error
+
+    monkeypatch.setattr("d2f_mlx.training.reconstruct.AdversarialStep", Broken)
+    with pytest.raises(FloatingPointError, match="diverged at step 1"):
+        train_reconstructor(
+            *scans, tmp_path / "run", model=UNET, stream=STREAM, config=CONFIG, adversary=AGAINST, callbacks=[]
+        )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"mse": -1.0}, "mse >= 0"),
+        ({"penalty": float("inf")}, "penalty >= 0"),
+        ({"weighting": "none"}, "weighting of constant"),
+        ({"discriminator": "pixel"}, "patch, multiscale"),
+        ({"discriminator_width": 0}, "discriminator_width >= 1"),
+    ],
+)
+def test_bad_settings_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        AdversaryConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "against", "message"),
+    [
+        (replace(UNET, way="absolute"), CONFIG, AGAINST, "residual way"),
+        (UNET, replace(CONFIG, accumulate=2), AGAINST, "accumulate 1"),
+        (UNET, replace(CONFIG, precision="bfloat16"), AGAINST, "precision float32"),
+        (UNET, CONFIG, replace(AGAINST, pool=11), "pool of 0, or of 12"),
+    ],
+)
+def test_what_cannot_be_trained_so_is_refused(model, config, against, message):
+    with pytest.raises(ValueError, match=message):
+        step_of(model, against, config)
