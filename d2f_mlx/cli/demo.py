@@ -32,15 +32,23 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Develop the photograph and write one picture."""
-    try:
-        from skimage import data
-    except ImportError:
-        raise ValueError("demo needs a photograph from scikit-image: pip install 'd2f_mlx[demo]'") from None
-    photo = getattr(data, arguments.photo)()
+    photo = sample(arguments.photo)
     film = developer_from(arguments)(photo, key=arguments.seed)
     images.write(arguments.out, sheet(photo, film))
     print(f"{arguments.out}: before, after, and a 100 % crop of each")
     return 0
+
+
+def sample(name: str) -> np.ndarray:
+    """Return one of scikit-image's photographs, uint8 sRGB.
+
+    Raises: ValueError where scikit-image is missing.
+    """
+    try:
+        from skimage import data
+    except ImportError:
+        raise ValueError("demo needs a photograph from scikit-image: pip install 'd2f_mlx[demo]'") from None
+    return getattr(data, name)()
 
 
 def sheet(photo: np.ndarray, film: np.ndarray) -> np.ndarray:

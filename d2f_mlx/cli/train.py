@@ -11,22 +11,26 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import images
-from ..data import StreamConfig, crop_batches, roll_names, split_by_roll, usable
+from ..data import StreamConfig, crop_batches, grid_crops, roll_names, split_by_roll, usable
 from ..grain import HalideStatistics
 from ..models import ReconstructorConfig
 from ..training import (
     EVALUATION_CROP,
     AdversaryConfig,
+    Callback,
     PeerLostError,
     Ranks,
     Report,
+    Summary,
     TrainConfig,
     can_resume,
     check_folder,
+    example_pictures,
     plan_memory,
     train_reconstructor,
 )
 from .flags import add_flags, from_flags
+from .watch import add_watch, denoised_crop, developed, photo_crop, watchers
 
 FIGURES = ("spectrum", "deviation", "covariance", "diversity")
 
@@ -51,6 +55,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted training; same flags")
     for config in (ReconstructorConfig, StreamConfig, TrainConfig, AdversaryConfig):
         add_flags(parser, config)
+    add_watch(parser)
     parser.set_defaults(run=run)
 
 
@@ -84,8 +89,18 @@ def run(arguments: argparse.Namespace) -> int:
     crop_batches(train, stream, steps=0, share=(ranks.rank, ranks.size)).close()
     plan = plan_memory(model, stream, config, ranks.size, adversary)
     plan.check()
+    watching: list[Callback] = []
+    summary: Summary | None = None
     if first:
         check_folder(arguments.out, arguments.resume)
+        photo = photo_crop(arguments.animate_photo) if arguments.animate else None
+        watching = watchers(
+            arguments,
+            pictures=lambda network: example_pictures(grid_crops(held_out[0], EVALUATION_CROP, 1)[0], network),
+            picture=lambda network: developed(
+                denoised_crop(images.read(held_out[0]).pixels) if photo is None else photo, network, statistics
+            ),
+        )
         print(f"{len(train)} scans to learn from, {len(held_out)} to judge by (rolls: {', '.join(names)})")
         print(plan.describe())
     good: list[Path] = []
@@ -98,7 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
         pass
     if first:
         print(statistics.describe())
-    last: list[Report] = []
+        summary = Summary(arguments.out, resume=arguments.resume)
+        watching = [summary, *watching]
     with tqdm(total=config.steps, desc="train", unit="step", disable=quiet) as bar:
 
         def follow(report: Report) -> None:
@@ -111,9 +127,8 @@ def run(arguments: argparse.Namespace) -> int:
                     f"step {report.step}: held-out MSE {e['mse']:.3e} ({e['psnr']:.2f} dB), "
                     f"normalised convolution {e['rival_mse']:.3e} ({e['rival_psnr']:.2f} dB){rest}"
                 )
-            if report.alarm and not (last and last[0].alarm):
-                bar.write(f"d2f: step {report.step}: {report.alarm}", file=sys.stderr)
-            last[:] = [report]
+                if report.alarm:
+                    bar.write(f"d2f: step {report.step}: {report.alarm}", file=sys.stderr)
 
         try:
             train_reconstructor(
@@ -126,19 +141,17 @@ def run(arguments: argparse.Namespace) -> int:
                 adversary=adversary,
                 statistics=statistics,
                 resume=arguments.resume,
-                callbacks=[follow],
+                callbacks=[*watching, follow],
             )
         except (KeyboardInterrupt, PeerLostError):
+            if summary and summary.figures:
+                summary.write()
             if first and can_resume(arguments.out):
                 print(f"d2f: saved in {arguments.out}; the same command with --resume goes on", file=sys.stderr)
             raise
     if not first:
         return 0
-    if last and last[0].meter["steps"]:
-        meter = last[0].meter
-        print(
-            f"prepare {meter['prepare_s']:.4f} s, process {meter['process_s']:.4f} s a step, "
-            f"compute efficiency {meter['compute_efficiency']:.3f}"
-        )
+    if summary and summary.figures:
+        print(summary.describe())
     print(f"{arguments.out}: d2f grain PHOTO -o FILM.jpg --grain halide --reconstructor {arguments.out}")
     return 0

@@ -1,27 +1,37 @@
 """Training: one step, a plain loop, exact resumption; on one machine or on several."""
 
 from .adversary import AdversarialStep, AdversaryConfig
-from .config import Report, TrainConfig
-from .examples import Examples, examples
+from .animate import Animation
+from .config import Callback, Report, TrainConfig
+from .examples import Examples, example_pictures, examples
 from .files import can_resume, check_folder
 from .judge import EVALUATION_CROP, Judge
+from .log import Log
 from .memory import MemoryPlan, plan_memory
 from .ranks import PeerLostError, Ranks
 from .reconstruct import train_reconstructor
+from .summary import Summary
+from .tensorboard import TensorBoard
 
 __all__ = [
     "EVALUATION_CROP",
     "AdversarialStep",
     "AdversaryConfig",
+    "Animation",
+    "Callback",
     "Examples",
     "Judge",
+    "Log",
     "MemoryPlan",
     "PeerLostError",
     "Ranks",
     "Report",
+    "Summary",
+    "TensorBoard",
     "TrainConfig",
     "can_resume",
     "check_folder",
+    "example_pictures",
     "examples",
     "plan_memory",
     "train_reconstructor",

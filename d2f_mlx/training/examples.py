@@ -10,7 +10,7 @@ import numpy as np
 from ..grain import flat_areas, guided_base, halide_mask
 from ..grain.filters import averaged
 from ..losses.grain import covariance, deviation, spectrum
-from ..models import ReconstructorConfig
+from ..models import Reconstructor, ReconstructorConfig
 
 _BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
 
@@ -122,3 +122,16 @@ def as_film(residual: mx.array, base: mx.array) -> mx.array:
     """Round base and residual to 8-bit levels as scans are; the gradient passes that by."""
     levels = (base + residual + 1) * 127.5
     return residual + mx.stop_gradient(mx.clip(mx.round(levels), 0, 255) - levels) / 127.5
+
+
+def example_pictures(crop: np.ndarray, network: Reconstructor) -> dict[str, np.ndarray]:
+    """Show a crop of film, its ``halides`` on grey, and the film ``rebuilt`` from them.
+
+    Shape: (H, W, 3), uint8 -> ``halides``, ``rebuilt`` and ``film`` of the same
+    """
+    batch = examples(mx.array(crop[None]), network.config)
+    base = batch.base if network.config.way == "residual" else mx.array(0.0)
+    halides = mx.where(batch.mask, batch.halides + base, 0)
+    rebuilt = network(batch.halides, batch.mask, batch.base) + base
+    shown = [mx.clip(mx.round((picture[0] + 1) * 127.5), 0, 255).astype(mx.uint8) for picture in (halides, rebuilt)]
+    return {"halides": np.array(shown[0]), "rebuilt": np.array(shown[1]), "film": crop}
