@@ -22,6 +22,7 @@ from .demo import PHOTOS, sample
 from .flags import add_flags, from_flags
 
 _SIDE = 128  # of the animated crop
+_GAIN = 6  # of the grain that is shown alone: what a training changes is a level or two
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Watch:
         log: File for a line of figures a step, .jsonl or .csv.
         log_every: Steps between lines, and between points in TensorBoard.
         tensorboard: Folder for TensorBoard's curves, pictures and histograms of the weights.
-        animate: File, .gif or .webp, in which a photograph is developed at one step after another.
+        animate: File, .gif or .webp, in which a photograph and its grain are developed at step after step.
         animate_every: Steps between its frames; 0 for one at each evaluation.
         animate_photo: The photograph; without it one of scikit-image's, or else the first held-out scan, denoised.
     """
@@ -99,9 +100,15 @@ def denoised_crop(scan: np.ndarray) -> np.ndarray:
 
 
 def developed(crop: np.ndarray, network: Reconstructor, statistics: HalideStatistics) -> np.ndarray:
-    """Develop a crop with a network in training: the film's grain, the photo's colours, the same halides every time."""
-    config = DevelopConfig(grain="halide", colour="photo")
-    return Developer(config, network=network, statistics=statistics)(crop)
+    """Develop a crop with a network in training, and show its grain alone beside it, on grey and six times as strong.
+
+    The grain is the film's, the colours are the photo's, the halides the same every time.
+
+    Shape: (H, W, 3), uint8 -> (H, 2 W, 3)
+    """
+    film = Developer(DevelopConfig(grain="halide", colour="photo"), network=network, statistics=statistics)(crop)
+    grain = np.clip(128 + _GAIN * (film.astype(int) - crop), 0, 255).astype(np.uint8)
+    return np.concatenate([film, grain], axis=1)
 
 
 def _cut(pixels: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from .config import Report
 
 SUFFIXES = (".gif", ".webp")
 
-_SIDE = 512  # that a small crop is enlarged to, or a little less: grain is to be seen pixel by pixel
+_SIDE = 768  # that a small crop is enlarged to, or a little less: grain is to be seen pixel by pixel
 _FRAME_MS, _LAST_MS = 300, 2000
 _MOST = 120  # frames in the file, which is written anew each time
 
@@ -71,23 +71,24 @@ class Animation:
         if len(frames) > _MOST:
             frames = [frames[i] for i in np.linspace(0, len(frames) - 1, _MOST).round().astype(int)]
 
-        def labelled() -> Iterator[Image.Image]:
-            for frame in frames:
-                yield _labelled(images.read(frame).pixels, f"step {int(frame.stem)}")
-
-        first, *rest = labelled()
+        shown = [_labelled(images.read(frame).pixels, f"step {int(frame.stem)}") for frame in frames]
+        options: dict[str, Any] = {"lossless": True}
+        if self._file.suffix.lower() == ".gif":
+            # One palette, the last frame's: colours that change are the network's doing then. Far quicker, too.
+            palette = shown[-1].quantize(256)
+            shown = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in shown]
+            options = {}
+        durations = [_FRAME_MS] * (len(shown) - 1) + [_LAST_MS]
         form = self._file.suffix[1:].upper()
-        durations = [_FRAME_MS] * len(rest) + [_LAST_MS]
         with images.replacing(self._file) as file:
-            options = {"lossless": True} if form == "WEBP" else {}
-            first.save(file, form, save_all=True, append_images=rest, duration=durations, loop=0, **options)
+            shown[0].save(file, form, save_all=True, append_images=shown[1:], duration=durations, loop=0, **options)
 
 
 def _labelled(pixels: np.ndarray, label: str) -> Image.Image:
     """Enlarge a picture by whole pixels and write below it which step it is from."""
     height, width = pixels.shape[:2]
     scale = max(1, _SIDE // max(height, width))
-    size = max(12, scale * width // 24)
+    size = max(12, scale * width // 40)
     frame = Image.new("RGB", (scale * width, scale * height + 2 * size), "black")
     frame.paste(Image.fromarray(pixels).resize((scale * width, scale * height), Image.Resampling.NEAREST))
     place = (size // 2, scale * height + size // 2)

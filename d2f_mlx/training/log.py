@@ -96,7 +96,13 @@ class Log:
         text = self._file.read_bytes().decode(errors="replace")
         text = text[: text.rfind("\n") + 1]
         try:
-            rows = list(csv.DictReader(io.StringIO(text))) if self._csv else [json.loads(x) for x in text.splitlines()]
+            if self._csv:
+                # A line with too many cells has no step then.
+                rows = list(table := csv.DictReader(io.StringIO(text), restkey="step"))
+                if text and not {"step", "wall_s"} <= set(table.fieldnames or ()):
+                    raise ValueError("has other columns")
+            else:
+                rows = [json.loads(line) for line in text.splitlines()]
             [(int(row["step"]), float(row["wall_s"])) for row in rows]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self._file}: is not the log of a training") from error
