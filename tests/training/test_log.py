@@ -90,7 +90,9 @@ def test_a_log_is_not_begun_over_another(file):
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["hello\nworld\n", "a,b\n1,2\n", "[1]\n", '{"step": 1}\n', "step,wall_s\n1\n", "\xff\n"])
+@pytest.mark.parametrize(
+    "text", ["hello\nworld\n", "a,b\n1,2\n", "[1]\n", '{"step": 1}\n', "step,wall_s\n1\n", "\xff\n"]
+)
 def test_what_is_no_log_is_not_resumed(file, text):
     file.parent.mkdir()
     file.write_text(text)
@@ -102,6 +104,6 @@ def test_what_is_no_log_is_not_resumed(file, text):
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"\.jsonl or \.csv"):
         Log(tmp_path / "log.txt")
-    with pytest.raises(ValueError, match="every >= 1, got .*0"):
+    with pytest.raises(ValueError, match="every >= 1, got"):
         Log(tmp_path / "log.csv", 0)
     assert not list(tmp_path.iterdir())
