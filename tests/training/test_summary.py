@@ -11,12 +11,13 @@ METER = {"steps": 2, "prepare_s": 0.25, "process_s": 0.75, "compute_efficiency":
 
 def test_a_summary_tells_the_speed_and_the_best(tmp_path):
     seconds = itertools.count(100)
+    mx.eval(mx.zeros((1 << 26,)) + 1)  # before it begins
     summary = Summary(tmp_path, clock=lambda: next(seconds))
     mx.eval(mx.zeros((1 << 20,)) + 1)
     for step, mse in enumerate([0.5, 0.25, None, 0.375], 1):
         summary(Report(step, 0.1, mse and {"mse": mse, "psnr": -mse}, METER))
     found = json.loads((tmp_path / "summary.json").read_text())
-    assert 2**22 / 2**30 <= found.pop("peak_memory_gib") < 1
+    assert 2**22 / 2**30 <= found.pop("peak_memory_gib") < 0.2
     expected = {"steps": 4, "wall_s": 4.0, "steps_per_s": 1.0, "best": {"step": 2, "mse": 0.25, "psnr": -0.25}}
     assert found == expected | {name: METER[name] for name in METER if name != "steps"}
     lines = summary.describe().splitlines()
