@@ -1,9 +1,11 @@
 import json
 import sys
+from argparse import ArgumentParser
 
 from d2f_mlx import checkpoint, images
 from d2f_mlx.cli import main, train, watch
 from d2f_mlx.color import DISPLAY_P3, SRGB, convert, profile_of
+from d2f_mlx.training import Report
 
 import numpy as np
 import pytest
@@ -100,6 +102,17 @@ def test_what_cannot_be_watched_is_refused_before_any_work(command, tmp_path, ca
     assert main(command("m", *flags)) == 1
     assert message in capsys.readouterr().err
     assert not any(tmp_path.glob("*.*"))
+
+
+def test_a_training_whose_network_develops_nothing_has_the_other_flags(tmp_path):
+    parser = ArgumentParser()
+    watch.add_watch(parser, animate=False)
+    parser.set_defaults(resume=False)
+    (log,) = watch.watchers(parser.parse_args(["--log", str(tmp_path / "log.csv"), "--log-every", "2"]))
+    for step in (1, 2):
+        log(Report(step, 0.5))
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+    assert "--animate" not in parser.format_help()
 
 
 def test_without_a_photograph_a_held_out_scan_is_animated_without_its_grain(command, rolls, tmp_path, monkeypatch):
