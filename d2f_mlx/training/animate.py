@@ -70,7 +70,6 @@ class Animation:
         frames = self._there()
         if len(frames) > _MOST:
             frames = [frames[i] for i in np.linspace(0, len(frames) - 1, _MOST).round().astype(int)]
-
         shown = [_labelled(images.read(frame).pixels, f"step {int(frame.stem)}") for frame in frames]
         options: dict[str, Any] = {"lossless": True}
         if self._file.suffix.lower() == ".gif":
