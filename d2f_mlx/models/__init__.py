@@ -4,6 +4,7 @@ from .dianet import DIANet
 from .discriminators import MultiscaleDiscriminator, PatchDiscriminator
 from .harmony import Harmony, Independent
 from .reconstructor import Reconstructor, ReconstructorConfig
+from .resnet import ResNet, ResNetConfig
 from .unet import UNet
 
 __all__ = [
@@ -14,5 +15,7 @@ __all__ = [
     "PatchDiscriminator",
     "Reconstructor",
     "ReconstructorConfig",
+    "ResNet",
+    "ResNetConfig",
     "UNet",
 ]
