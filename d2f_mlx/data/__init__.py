@@ -1,5 +1,6 @@
 """Film scans become batches of crops: streams, splits by roll, and a meter for the time they take."""
 
+from .alterations import ALTERATIONS as ALTERATIONS
 from .crops import grid_crops as grid_crops
 from .crops import random_crops as random_crops
 from .meter import Meter as Meter
