@@ -233,4 +233,4 @@ def _cosines(side: int) -> np.ndarray:
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
-    return np.rint(values).clip(0, 255).astype(np.uint8, order="C")
+    return np.rint(values).clip(0, 255).astype(np.uint8)

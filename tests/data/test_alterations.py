@@ -117,6 +117,7 @@ def test_noise_is_white_gaussian_and_of_its_deviation_in_each_crop():
     assert abs((unit[1:] * unit[:-1]).mean()) < 0.01
     assert abs((unit[..., 0] * unit[..., 1]).mean()) < 0.02
     assert abs((unit**4).mean() - 3) < 0.1
+    assert abs((unit * field[0] / 4).mean()) < 0.01
 
 
 @pytest.mark.parametrize("subsampling", [0, 2])
