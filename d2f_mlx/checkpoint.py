@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any, Literal
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -13,16 +14,23 @@ import numpy as np
 from mlx.utils import tree_flatten
 
 from .grain import HalideStatistics
-from .models import Reconstructor, ReconstructorConfig
+from .models import Reconstructor, ReconstructorConfig, ResNet, ResNetConfig
 
 BUNDLED = Path(__file__).parent / "weights"
-"""The folder of the weights that come with the package; each folder in it is a name for `from_pretrained`."""
+"""The folder of the weights that come with the package; each folder in it is a name, of a model of some `Kind`."""
 _FILM = "film.safetensors"
 
+Kind = Literal["reconstructor", "discriminator"]
+_MODELS: dict[str, tuple[type, type]] = {
+    "reconstructor": (ReconstructorConfig, Reconstructor),
+    "discriminator": (ResNetConfig, ResNet),
+}
 
-def bundled() -> dict[str, Path]:
-    """Return the names and folders of the bundled reconstructors."""
-    return {folder.parent.name: folder.parent for folder in sorted(BUNDLED.glob("*/config.json"))}
+
+def bundled(kind: Kind = "reconstructor") -> dict[str, Path]:
+    """Return the names and folders of the bundled models of a kind."""
+    files = sorted(BUNDLED.glob("*/config.json"))
+    return {file.parent.name: file.parent for file in files if _read_settings(file)[0] == kind}
 
 
 def from_pretrained(name: str | Path) -> Reconstructor:
@@ -31,10 +39,28 @@ def from_pretrained(name: str | Path) -> Reconstructor:
     Args:
         name: A bundled one's name (`bundled`), or a folder with config.json and model.safetensors (or model.npz).
 
-    Raises: ValueError that says what is missing, unknown or misshapen.
+    Raises: ValueError that says what is missing, unknown or misshapen, or that it is another kind of model.
     """
-    folder = _folder(name)
-    model = Reconstructor(_read_config(folder / "config.json"))
+    return _load(name, "reconstructor")
+
+
+def judge(name: str | Path = "judge") -> ResNet:
+    """Load a discriminator, which tells film from digital pictures, ready to judge (``eval`` mode).
+
+    Args:
+        name: A bundled one's name (``bundled("discriminator")``), or a folder with config.json and model.safetensors
+            (or model.npz).
+
+    Raises: ValueError that says what is missing, unknown or misshapen, or that it is another kind of model.
+    """
+    network = _load(name, "discriminator")
+    network.eval()
+    return network
+
+
+def _load(name: str | Path, kind: Kind) -> Any:
+    folder = _folder(name, kind)
+    model = _MODELS[kind][1](_read_config(folder / "config.json", kind))
     file, other = folder / "model.safetensors", folder / "model.npz"
     load_weights(model, other if other.exists() and not file.exists() else file)
     return model
@@ -42,16 +68,20 @@ def from_pretrained(name: str | Path) -> Reconstructor:
 
 def statistics_of(name: str | Path | None) -> HalideStatistics:
     """Load the halide statistics that belong to a reconstructor: its own, else (or for None) the bundled film's."""
-    own = BUNDLED / _FILM if name is None else _folder(name) / _FILM
+    own = BUNDLED / _FILM if name is None else _folder(name, "reconstructor") / _FILM
     return HalideStatistics.load(own if own.exists() else BUNDLED / _FILM)
 
 
-def save(folder: str | Path, model: Reconstructor, statistics: HalideStatistics | None = None) -> None:
-    """Write a reconstructor for `from_pretrained`; every file is written whole or not at all."""
+def save(folder: str | Path, model: Reconstructor | ResNet, statistics: HalideStatistics | None = None) -> None:
+    """Write a model for `from_pretrained` or `judge`; every file is written whole or not at all.
+
+    Its running statistics (`mlx.nn.BatchNorm`'s) are among its weights.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_arrays(folder / "model.safetensors", dict(tree_flatten(model.parameters())))
-    write_text(folder / "config.json", json.dumps({"kind": "reconstructor", **asdict(model.config)}, indent=2) + "\n")
+    kind = next(kind for kind, (_, network) in _MODELS.items() if isinstance(model, network))
+    write_text(folder / "config.json", json.dumps({"kind": kind, **asdict(model.config)}, indent=2) + "\n")
     if statistics is not None:
         statistics.save(folder / _FILM)
 
@@ -125,30 +155,35 @@ def write_text(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _folder(name: str | Path) -> Path:
-    known = bundled()
+def _folder(name: str | Path, kind: Kind) -> Path:
+    known = bundled(kind)
     if str(name) in known:
         return known[str(name)]
-    folder = Path(name)
-    if not (folder / "config.json").is_file():
+    # A bundled model of another kind, by its name, is refused for its kind, like a folder.
+    folder = next((f for f in (Path(name), BUNDLED / name) if (f / "config.json").is_file()), None)
+    if folder is None:
         raise ValueError(
-            f"{name}: neither a folder with a config.json nor a bundled reconstructor ({', '.join(known) or 'none'})"
+            f"{name}: neither a folder with a config.json nor a bundled {kind} ({', '.join(known) or 'none'})"
         )
     return folder
 
 
-def _read_config(path: Path) -> ReconstructorConfig:
+def _read_settings(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        kind = values.pop("kind")
+        return values.pop("kind"), values
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise ValueError(f"{path}: not the configuration of a model") from None
-    if kind != "reconstructor":
-        raise ValueError(f"{path}: describes a {kind}, not a reconstructor")
-    known = {field.name for field in fields(ReconstructorConfig)}
-    if unknown := sorted(values.keys() - known):
+
+
+def _read_config(path: Path, kind: Kind) -> Any:
+    found, values = _read_settings(path)
+    if found != kind:
+        raise ValueError(f"{path}: describes a {found}, not a {kind}")
+    config = _MODELS[kind][0]
+    if unknown := sorted(values.keys() - {field.name for field in fields(config)}):
         raise ValueError(f"{path}: unknown settings {unknown}")
     try:
-        return ReconstructorConfig(**values)
+        return config(**values)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
