@@ -2,7 +2,9 @@
 
 from .adversary import AdversarialStep, AdversaryConfig
 from .animate import Animation
-from .config import Callback, Report, TrainConfig
+from .config import Callback, DiscriminatorConfig, Report, TrainConfig
+from .discriminator import check_discriminator, train_discriminator
+from .examination import Examination
 from .examples import Examples, example_pictures, examples
 from .files import can_resume, check_folder
 from .judge import EVALUATION_CROP, Judge
@@ -19,6 +21,8 @@ __all__ = [
     "AdversaryConfig",
     "Animation",
     "Callback",
+    "DiscriminatorConfig",
+    "Examination",
     "Examples",
     "Judge",
     "Log",
@@ -30,9 +34,11 @@ __all__ = [
     "TensorBoard",
     "TrainConfig",
     "can_resume",
+    "check_discriminator",
     "check_folder",
     "example_pictures",
     "examples",
     "plan_memory",
+    "train_discriminator",
     "train_reconstructor",
 ]

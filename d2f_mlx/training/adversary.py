@@ -322,7 +322,8 @@ def _error_of_mean(rebuilt: mx.array, once: Examples) -> mx.array:
     """Return the squared error of the mean over the noise, without bias, from one or two draws of it."""
     first, *others = mx.split(rebuilt, len(rebuilt) // len(once.target))
     product = (first - once.target) * ((others[0] if others else first) - once.target)
-    return (product * once.weight).sum() / mx.maximum(once.weight.sum() * 3, 1) * GAIN**2
+    counts = once.weight.sum((1, 2, 3)).sum() * 3
+    return (product * once.weight).sum((1, 2, 3)).sum() / mx.maximum(counts, 1) * GAIN**2
 
 
 def _shown(residual: mx.array, batch: Examples) -> mx.array:

@@ -60,14 +60,64 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class DiscriminatorConfig:
+    """How a discriminator learns to tell film from digital pictures.
+
+    Args:
+        steps: Batches in all, half film, half digital.
+        learning_rate: Stochastic gradient descent's at the start.
+        momentum: Share of the last update in the next one.
+        weight_decay: Share of the weights that is added to their gradients.
+        decay: Factor of the learning rate's steps.
+        decay_every: Batches between them.
+        smoothing: Share of the label that is given to both classes alike.
+        alter: Probability that a crop is blurred, filtered, denoised, made noisy, compressed, resized or sharpened.
+        turn: Probability that a crop is turned by 90, 180 or 270 degrees.
+        colour: Spread of the channels' gains, of the saturation (as logarithms) and of the levels; 0 leaves colours.
+        grey: Probability that a crop is made grey.
+        evaluate_every: Batches between evaluations on the held-out pictures, each followed by a checkpoint.
+        evaluation_crops: Crops taken from each held-out picture.
+    """
+
+    steps: int = 2000
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    decay: float = 0.1
+    decay_every: int = 1000
+    smoothing: float = 0.0
+    alter: float = 0.5
+    turn: float = 0.75
+    colour: float = 0.2
+    grey: float = 0.2
+    evaluate_every: int = 250
+    evaluation_crops: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "decay_every", "evaluate_every", "evaluation_crops"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"DiscriminatorConfig expects {name} >= 1, got {getattr(self, name)}")
+        for name in ("alter", "turn", "grey", "weight_decay", "colour"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"DiscriminatorConfig expects 0 <= {name} <= 1, got {getattr(self, name)}")
+        for name in ("momentum", "smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"DiscriminatorConfig expects 0 <= {name} < 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "decay"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"DiscriminatorConfig expects 0 < {name} <= 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
 class Report:
     """What a callback is told after a step.
 
     Args:
         step: Steps done.
-        loss: The step's mean squared error, pictures in [-1, 1].
-        evaluation: After an evaluation: held-out ``mse`` and ``psnr`` (pictures in [0, 1]), and ``rival_mse`` and
-            ``rival_psnr`` of normalised convolution on the same halides.
+        loss: The step's: a reconstructor's mean squared error, pictures in [-1, 1]; a discriminator's cross entropy.
+        evaluation: After an evaluation: a reconstructor's held-out ``mse`` and ``psnr`` (pictures in [0, 1]), and
+            ``rival_mse`` and ``rival_psnr`` of normalised convolution on the same halides; a discriminator's from
+            `Examination`.
         meter: Prepare time, process time and compute efficiency so far.
         losses: Each loss by name, where there are several.
         learning_rate: The step's, where it is known.

@@ -8,18 +8,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
 from .. import checkpoint
-from ..data import StreamConfig
 from ..grain import HalideStatistics
-from ..models import Reconstructor, ReconstructorConfig
-from .adversary import AdversaryConfig
-from .config import TrainConfig
-from .step import Learner
+from ..models import Reconstructor, ResNet
 
 _LAST = "last.safetensors"
 # What changes no result.
@@ -44,19 +40,33 @@ def check_folder(folder: Path, resume: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def settings_of(
-    model: ReconstructorConfig,
-    stream: StreamConfig,
-    config: TrainConfig,
-    adversary: AdversaryConfig,
-    train: Sequence[Path],
-    held_out: Sequence[Path],
-) -> str:
-    """Write down all that decides the losses and the best of them: what has to be the same to resume."""
-    names = json.dumps([[os.fsdecode(path.name) for path in paths] for paths in (train, held_out)])
-    scans = hashlib.sha256(names.encode()).hexdigest()
-    values = {**asdict(model), **asdict(stream), **asdict(config), **asdict(adversary), "scans": scans}
+def settings_of(configs: Sequence[Any], *scans: Sequence[Path]) -> str:
+    """Write down all that decides the losses and the best of them: what has to be the same to resume.
+
+    Args:
+        configs: Dataclasses that have no field of the same name.
+        scans: The training's, the held-out ones, and whatever other lists there are.
+    """
+    names = json.dumps([[os.fsdecode(path.name) for path in paths] for paths in scans])
+    values = {name: value for config in configs for name, value in asdict(config).items()}
+    values["scans"] = hashlib.sha256(names.encode()).hexdigest()
     return json.dumps({name: value for name, value in values.items() if name not in _FREE}, sort_keys=True)
+
+
+class Resumable(Protocol):
+    """What files ask of a training's step."""
+
+    state: dict[str, Any]
+    """All that a resumption needs, by name."""
+
+    @property
+    def count(self) -> int:
+        """Steps done."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        ...
 
 
 class Files:
@@ -74,8 +84,8 @@ class Files:
     def __init__(
         self,
         folder: Path,
-        network: Reconstructor,
-        step: Learner,
+        network: Reconstructor | ResNet,
+        step: Resumable,
         settings: str,
         statistics: HalideStatistics | None,
         writes: bool,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import mlx.core as mx
@@ -19,6 +16,7 @@ from ..models import Reconstructor, ReconstructorConfig
 from .adversary import AdversarialStep, AdversaryConfig, alarms, is_adversarial, start_from
 from .config import Callback, Report, TrainConfig
 from .files import Files, check_folder, settings_of
+from .interrupt import terminable
 from .judge import Judge
 from .memory import memory_limit
 from .ranks import PeerLostError, Ranks
@@ -79,7 +77,7 @@ def train_reconstructor(
         raise ValueError(
             f"TrainConfig expects a batch's {stream.batch} crops to be enough for {config.accumulate} parts"
         )
-    settings = settings_of(model_config, stream, config, adversary, train, held_out)
+    settings = settings_of((model_config, stream, config, adversary), train, held_out)
     first = ranks.rank == 0
     if first:
         check_folder(folder, resume)
@@ -107,7 +105,7 @@ def train_reconstructor(
     judge = Judge(network, held_out[ranks.rank :: ranks.size], config.evaluation_crops, ranks.mean)
     meter = Meter(warmup=2)
     try:
-        with _terminable(), memory_limit(config.memory_gb):
+        with terminable(), memory_limit(config.memory_gb):
             for batch in meter.prepare(batches):
                 with meter.process():
                     error = step(batch)
@@ -145,25 +143,3 @@ def _group(stream: StreamConfig) -> int:
     """Choose how many crops `shuffled` mixes: whole pictures, so that machines that share a batch mix the same."""
     pictures = -(-_MIXED // stream.crops_per_picture)
     return stream.crops_per_picture * (pictures + pictures * stream.crops_per_picture % 2)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Have SIGTERM, which schedulers send, and ``mlx.launch`` where a process died, interrupt like Ctrl-C, once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    except PeerLostError:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it will come while what was learned is saved
-        raise
-    finally:
-        if signal.getsignal(signal.SIGTERM) is interrupt:
-            signal.signal(signal.SIGTERM, before)
