@@ -22,7 +22,7 @@ def add_flags(parser: argparse.ArgumentParser, config: type, leave_out: Collecti
         kind: Any = kinds[field.name]
         options: dict[str, Any] = {"type": kind}
         if get_origin(kind) is Literal:
-            options = {"choices": get_args(kind)}
+            options = {"choices": get_args(kind), "type": type(get_args(kind)[0])}
         default = None if field.default is MISSING else field.default
         text = helps.get(field.name, "").replace("%", "%%")
         if default != "":

@@ -21,6 +21,7 @@ class Config:
     side: int = 3
     kind: Literal["a", "b"] = "a"
     long_name: float = 0.5
+    depth: Literal[20, 32] = 20
 
 
 def parser(config=Config):
@@ -35,8 +36,8 @@ def test_defaults_are_the_dataclass_own():
 
 
 def test_flags_have_the_fields_types_and_choices(capsys):
-    parsed = parser().parse_args(["--side", "7", "--kind", "b", "--long-name", "1.5"])
-    assert from_flags(parsed, Config) == Config(7, "b", 1.5)
+    parsed = parser().parse_args(["--side", "7", "--kind", "b", "--long-name", "1.5", "--depth", "32"])
+    assert from_flags(parsed, Config) == Config(7, "b", 1.5, 32)
     with pytest.raises(SystemExit, match="2"):
         parser().parse_args(["--kind", "c"])
     assert "invalid choice" in capsys.readouterr().err
