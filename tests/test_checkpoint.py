@@ -4,7 +4,7 @@ from pathlib import Path
 
 from d2f_mlx import checkpoint
 from d2f_mlx.grain import HalideStatistics
-from d2f_mlx.models import Reconstructor, ReconstructorConfig
+from d2f_mlx.models import Reconstructor, ReconstructorConfig, ResNet, ResNetConfig
 
 import mlx.core as mx
 import numpy as np
@@ -118,6 +118,44 @@ def test_bundled_models_are_the_folders_with_a_configuration(saved, model, monke
     assert_same_weights(weights(checkpoint.from_pretrained("b")), weights(model))
     with pytest.raises(ValueError, match=r"^c: neither a folder .* nor a bundled reconstructor \(a, b\)$"):
         checkpoint.from_pretrained("c")
+
+
+@pytest.fixture
+def discriminator(tmp_path):
+    """A network whose running statistics are not those it began with, on disk."""
+    mx.random.seed(6)
+    network = ResNet(ResNetConfig(20, 2))
+    network(mx.random.uniform(-1, 1, (2, 32, 32, 3)))
+    checkpoint.save(tmp_path / "judge", network)
+    return network, tmp_path / "judge"
+
+
+def test_a_judge_comes_back_ready_with_its_running_statistics(discriminator):
+    network, folder = discriminator
+    assert json.loads((folder / "config.json").read_text()) == {"kind": "discriminator", "depth": 20, "outputs": 2}
+    loaded = checkpoint.judge(folder)
+    assert_same_weights(weights(loaded), weights(network))
+    assert np.abs(weights(loaded)["norm.running_mean"]).max() > 1e-4
+    network.eval()
+    x = mx.random.uniform(-1, 1, (2, 32, 32, 3))
+    np.testing.assert_array_equal(np.array(loaded.film_logit(x)), np.array(network.film_logit(x)))
+
+
+def test_kinds_are_not_mistaken_for_one_another(saved, discriminator, model, monkeypatch):
+    _, folder = discriminator
+    with pytest.raises(ValueError, match=r"judge/config\.json: describes a discriminator, not a reconstructor$"):
+        checkpoint.from_pretrained(folder)
+    with pytest.raises(ValueError, match=r"config\.json: describes a reconstructor, not a discriminator$"):
+        checkpoint.judge(saved)
+    monkeypatch.setattr(checkpoint, "BUNDLED", folder.parent)
+    checkpoint.save(folder.parent / "a", model)
+    assert checkpoint.bundled() == {"a": folder.parent / "a"}
+    assert checkpoint.bundled("discriminator") == {"judge": folder}
+    assert checkpoint.judge().config == ResNetConfig(20, 2)
+    with pytest.raises(ValueError, match=r"describes a discriminator, not a reconstructor$"):
+        checkpoint.from_pretrained("judge")
+    with pytest.raises(ValueError, match=r"^b: neither a folder .* nor a bundled discriminator \(judge\)$"):
+        checkpoint.judge("b")
 
 
 def missing_weights(folder):
