@@ -6,7 +6,7 @@ import argparse
 import importlib.util
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,6 +62,19 @@ def readable(inputs: list[str], what: str) -> Readable:
             file=sys.stderr,
         )
     return Readable(paths, sizes, len(problems))
+
+
+def decoded(paths: Iterable[Path], good: list[Path], report: bool = True) -> Iterator[np.ndarray]:
+    """Decode pictures, note those that can be, and report the others."""
+    for path in paths:
+        try:
+            pixels = images.read(path).pixels
+        except images.ImageFileError as error:
+            if report:
+                tqdm.write(f"d2f: {error}; skipped", file=sys.stderr)
+            continue
+        good.append(path)
+        yield pixels
 
 
 def add_pitch(parser: argparse.ArgumentParser) -> None:

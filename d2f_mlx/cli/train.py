@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from .. import images
@@ -29,15 +27,17 @@ from ..training import (
     plan_memory,
     train_reconstructor,
 )
+from . import train_discriminator
 from .flags import add_flags, from_flags
 from .watch import add_watch, denoised_crop, developed, photo_crop, watchers
 
 FIGURES = ("spectrum", "deviation", "covariance", "diversity")
+from .pictures import decoded
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command's parser."""
-    train = commands.add_parser("train", help="train a network on film scans")
+    train = commands.add_parser("train", help="train a network on film scans (and digital photographs)")
     models = train.add_subparsers(dest="model", required=True, metavar="MODEL")
     parser = models.add_parser(
         "reconstructor",
@@ -57,19 +57,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         add_flags(parser, config)
     add_watch(parser)
     parser.set_defaults(run=run)
-
-
-def _readable(scans: Iterable[Path], good: list[Path], report: bool) -> Iterator[np.ndarray]:
-    """Decode scans, note those that can be, and report the others."""
-    for scan in scans:
-        try:
-            pixels = images.read(scan).pixels
-        except images.ImageFileError as error:
-            if report:
-                tqdm.write(f"d2f: {error}; skipped", file=sys.stderr)
-            continue
-        good.append(scan)
-        yield pixels
+    train_discriminator.add(models)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -104,12 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{len(train)} scans to learn from, {len(held_out)} to judge by (rolls: {', '.join(names)})")
         print(plan.describe())
     good: list[Path] = []
-    statistics = HalideStatistics.measure(
-        _readable(tqdm(train, desc="measure", unit="scan", disable=quiet), good, first)
-    )
+    statistics = HalideStatistics.measure(decoded(tqdm(train, desc="measure", unit="scan", disable=quiet), good, first))
     train, judges = good, [*held_out]
     held_out = []
-    for _ in _readable(judges, held_out, first):
+    for _ in decoded(judges, held_out, first):
         pass
     if first:
         print(statistics.describe())
