@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__
-from . import contact, demo, develop, evaluate, fit, grain, info, lut, measure, stocks, train
+from . import contact, demo, develop, evaluate, fit, grain, info, judge, lut, measure, stocks, train
 
 
 class _Parser(argparse.ArgumentParser):
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _Parser(prog="d2f", description="Digital photographs become film.")
     parser.add_argument("--version", action="version", version=f"d2f_mlx {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (develop, grain, contact, lut, stocks, fit, measure, evaluate, train, demo, info):
+    for command in (develop, grain, contact, lut, stocks, fit, measure, evaluate, judge, train, demo, info):
         command.add(commands)
     parsed = parser.parse_args(arguments)
     try:

@@ -31,20 +31,26 @@ class Readable(NamedTuple):
     failures: int
 
 
+def found(inputs: list[str]) -> tuple[list[Path], list[str]]:
+    """List the pictures that files and folders stand for, each once, and what is wrong with those that hold none."""
+    paths: dict[Path, None] = {}
+    problems: list[str] = []
+    for name in inputs:
+        try:
+            paths.update(dict.fromkeys(images.find([name])))
+        except images.ImageFileError as error:
+            problems.append(str(error))
+    return list(paths), problems
+
+
 def readable(inputs: list[str], what: str) -> Readable:
     """Find pictures and decode each once; on stderr report those that fail, and how many have coarse colour.
 
     Raises: ValueError if none is left.
     """
-    found: dict[Path, None] = {}
-    problems: list[str] = []
-    for name in inputs:
-        try:
-            found.update(dict.fromkeys(images.find([name])))
-        except images.ImageFileError as error:
-            problems.append(str(error))
+    every, problems = found(inputs)
     paths, sizes = [], []
-    for path in tqdm(found, desc=f"read {what}", unit="picture", leave=False, disable=None):
+    for path in tqdm(every, desc=f"read {what}", unit="picture", leave=False, disable=None):
         try:
             sizes.append(images.read(path).pixels.shape[:2])
             paths.append(path)

@@ -22,14 +22,14 @@ def plan(inputs: list[str], out: Path) -> tuple[list[tuple[Path, Path]], list[st
     Raises: ValueError if an output would be an input, or two photos would have one output.
     """
     if "" in inputs:
-        raise ValueError("develop expects the names of photos, got an empty one")
+        raise ValueError("d2f expects the names of pictures, got an empty one")
     pairs: list[tuple[Path, Path]] = []
     problems: list[str] = []
     single = len(inputs) == 1 and not Path(inputs[0]).is_dir() and not out.is_dir() and out.suffix != ""
     if single and out.suffix.lower() not in images.SUFFIXES:
         raise ValueError(f"{out}: cannot write this kind of file; supported are {' '.join(images.SUFFIXES)}")
     if not single and out.suffix.lower() in images.SUFFIXES and not out.is_dir():
-        raise ValueError(f"{out}: develop expects a folder for several photos, got a picture's name")
+        raise ValueError(f"{out}: d2f expects a folder for several pictures, got a picture's name")
 
     @cache
     def real(folder: str) -> str:
