@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
@@ -130,19 +130,23 @@ def judge(
     tops, lefts = _places(size[0], height, stride), _places(size[1], width, stride)
     corners = product(tops.tolist(), lefts.tolist())
     patches = (pixels[top : top + height, left : left + width] for top, left in corners)
-    logits = np.concatenate(list(_logits(patches, network)))
+    logits = film_logits(patches, network)
     return Judgement(logits.reshape(len(tops), len(lefts)), tops, lefts, (height, width), size)
 
 
-def _logits(patches: Iterator[np.ndarray], network: ResNet) -> Iterator[np.ndarray]:
-    """Judge patches, batch by batch, by the statistics that the network learned and not by a batch's."""
-    training = network.training
+def film_logits(patches: Iterable[np.ndarray], network: ResNet) -> np.ndarray:
+    """Return a network's logits of "this is film", by the statistics that it learned and not by a batch's.
+
+    Shape: patches (H, W, 3) each, one or more, uint8 -> (patches,)
+    """
+    patches, logits, training = iter(patches), [], network.training
     network.eval()
     try:
         while batch := list(islice(patches, _BATCH)):
-            yield np.array(network.film_logit(mx.array(np.stack(batch)).astype(mx.float32) / 127.5 - 1), np.float32)
+            logits.append(np.array(network.film_logit(mx.array(np.stack(batch)).astype(mx.float32) / 127.5 - 1)))
     finally:
         network.train(training)
+    return np.concatenate(logits)
 
 
 def _places(length: int, patch: int, stride: int) -> np.ndarray:
