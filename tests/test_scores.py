@@ -1,4 +1,4 @@
-from d2f_mlx.scores import accuracy_interval, auc
+from d2f_mlx.scores import accuracy_interval, auc, auc_interval
 
 import numpy as np
 import pytest
@@ -66,3 +66,53 @@ def test_classes_weigh_the_same_whatever_their_size():
 def test_an_interval_wants_crops_of_every_class(classes):
     with pytest.raises(ValueError, match="accuracy_interval expects pictures with crops"):
         accuracy_interval(classes, np.random.default_rng(0))
+
+
+def test_an_aucs_interval_is_that_of_pictures_drawn_again():
+    rng = np.random.default_rng(3)
+    positive = [rng.standard_normal(count) + 0.5 for count in (3, 5, 2, 4)]
+    negative = [rng.standard_normal(count) for count in (4, 1, 6)]
+    drawn = [
+        auc(
+            *(np.concatenate([side[i] for i in rng.integers(0, len(side), len(side))]) for side in (positive, negative))
+        )
+        for _ in range(6000)
+    ]
+    found = auc_interval(positive, negative, np.random.default_rng(0))
+    np.testing.assert_allclose(found, np.quantile(drawn, [0.025, 0.975]), atol=0.02)
+
+
+def test_an_aucs_interval_counts_pictures_whose_crops_are_alike_once():
+    rng = np.random.default_rng(4)
+    sides = [[rng.standard_normal(1) + shift for _ in range(20)] for shift in (1, 0)]
+    alone = auc_interval(*sides, np.random.default_rng(0))
+    together = auc_interval(*[[np.full(9, s[0]) for s in side] for side in sides], np.random.default_rng(0))
+    assert together == alone
+    # Hanley and McNeil's standard error, equation 1, about the AUC of two normal distributions one deviation apart
+    a, n = auc(*map(np.concatenate, sides)), 20
+    q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
+    error = np.sqrt((a * (1 - a) + (n - 1) * (q1 + q2 - 2 * a * a)) / n**2)
+    assert (alone[1] - alone[0]) / (2 * 1.96 * error) == pytest.approx(1, abs=0.2)
+
+
+def test_an_aucs_interval_of_pairs_is_free_of_what_scenes_have_in_common():
+    rng = np.random.default_rng(5)
+    scenes = 5 * rng.standard_normal(12)
+    positive, negative = ([scene + rng.standard_normal(30) for scene in scenes] for _ in range(2))
+    free = auc_interval(positive, negative, np.random.default_rng(0))
+    pairs = auc_interval(positive, negative, np.random.default_rng(0), paired=True)
+    assert pairs[1] - pairs[0] < (free[1] - free[0]) / 5
+    assert pairs[0] < auc(np.concatenate(positive), np.concatenate(negative)) < pairs[1]
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "paired", "message"),
+    [
+        ([], [np.ones(1)], False, "auc_interval expects pictures on both sides, got 0 and 1"),
+        ([np.ones(1)], [np.ones(1)] * 2, True, "equally many, got 1 and 2"),
+        ([np.ones(0)], [np.ones(1)], False, "auc expects scores on both sides"),
+    ],
+)
+def test_an_aucs_interval_wants_scores_of_every_picture(positive, negative, paired, message):
+    with pytest.raises(ValueError, match=message):
+        auc_interval(positive, negative, np.random.default_rng(0), paired=paired)
