@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from .. import checkpoint, images
 from ..evaluate import Judgement, judge
-from ..evaluate.judgement import PATCH
+from ..evaluate.judgement import PATCH, checked_stride
 from .pictures import check_apart, check_new, found, write_json
 from .plan import plan
 
@@ -45,6 +45,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a line a picture; go on past those that cannot be judged, and return 1 if there were any."""
+    stride = checked_stride(arguments.patch, arguments.stride)
     network = checkpoint.judge(arguments.judge)
     pairs, problems = _planned(arguments)
     for problem in problems:
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     for path, target in tqdm(pairs, desc="judge", unit="picture", leave=False, disable=None):
         try:
             pixels = images.read(path).pixels
-            judgement = judge(pixels, network, patch=arguments.patch, stride=arguments.stride)
+            judgement = judge(pixels, network, patch=arguments.patch, stride=stride)
         except images.ImageFileError as error:
             problems.append(str(error))
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""How real developed grain is: measured against real film, with anchors; data sheets and plots of grain."""
+"""How real developed grain is: measured against real film, with anchors; data sheets; what a judge network says."""
 
 from .distance import FIGURES, INDISTINGUISHABLE, Realism, compare
 from .figures import plot_measurement, plot_report

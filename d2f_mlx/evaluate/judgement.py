@@ -121,9 +121,7 @@ def judge(
     Raises: ValueError for other arguments, or a picture too small for the network; `images.ImageFileError` for a file
         that cannot be read.
     """
-    stride = patch if stride is None else stride
-    if not 1 <= stride <= patch:
-        raise ValueError(f"judge expects a stride from 1 to patch, got stride {stride} and patch {patch}")
+    stride = checked_stride(patch, stride)
     pixels = _eight_bits(picture)
     size = (pixels.shape[0], pixels.shape[1])
     height, width = (min(patch, length) for length in size)
@@ -132,6 +130,17 @@ def judge(
     patches = (pixels[top : top + height, left : left + width] for top, left in corners)
     logits = film_logits(patches, network)
     return Judgement(logits.reshape(len(tops), len(lefts)), tops, lefts, (height, width), size)
+
+
+def checked_stride(patch: int, stride: int | None) -> int:
+    """Return the stride that `judge` takes.
+
+    Raises: ValueError where patches would be empty, or leave gaps.
+    """
+    stride = patch if stride is None else stride
+    if not 1 <= stride <= patch:
+        raise ValueError(f"judge expects a stride from 1 to patch, got stride {stride} and patch {patch}")
+    return stride
 
 
 def film_logits(patches: Iterable[np.ndarray], network: ResNet) -> np.ndarray:

@@ -99,6 +99,7 @@ def test_bad_pictures_are_named_and_the_rest_is_judged(network, folder, tmp_path
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--stride", "49"], "d2f: judge expects a stride from 1 to patch, got stride 49 and patch 48"),
         (["--judge", "nobody"], "nobody: neither a folder"),
         (["--map", "pictures/dark.png"], "is an input; choose another output"),
         (["--json", "pictures/dark.png", "--force"], "is an input; choose another output"),
@@ -115,6 +116,7 @@ def test_what_cannot_be_written_is_refused_before_any_work(network, folder, monk
     assert run(network, folder / "dark.png", *flags) == 1
     printed = capsys.readouterr()
     assert message in printed.err
+    assert "skipped" not in printed.err
     assert not printed.out
     assert (folder / "dark.png").read_bytes() == before
 
