@@ -6,17 +6,20 @@ Roll by roll, as in realism.py, every scan is cut into its left and its right ha
 halves. Real film is the right halves. Against them stand
 
 - of the same scenes: the right halves denoised (guided filter over 21 pixels) and given the grain that the row names.
-  Denoising took some of the scene's own detail away too, which a judge may see: `nothing`, without grain, shows all of
-  it. Here pictures are drawn in pairs for the interval;
+  Denoising took some of the scene's own detail away too, which a judge may see: no row is free of that;
 - with --photos, photographs, or the middle of large ones, in their own colours, given that grain. Their scenes, lenses
   and sharpness are others, which a judge may see as well.
 
 `AUC` is how often a patch of real film scores above a developed one as film, with its 95 % interval by bootstrap over
-pictures. 1: it can always tell. 0.5: it cannot, the goal, starred where the interval holds it. Below 0.5 developed
-pictures are more film-like to it than film: as far from the goal as above, and nothing to be proud of. It is not folded
-into max(AUC, 1 - AUC): of grain that nobody could tell, that would be above 0.5 by chance. `film, other half` is what
-real film gets. `film-like` is the share of the row's patches that are called film. With few pictures, intervals are
-too narrow; and what one judge cannot tell, another may.
+pictures (in pairs where scenes are the same). 1: the judge can always tell. 0.5: it cannot, the goal, starred where the
+interval holds it. Below 0.5 developed pictures are more film-like to it than film: as far from the goal as above. It is
+not folded into max(AUC, 1 - AUC): even of grain that nobody could tell, that would be above 0.5 by chance.
+
+A judge that looks at scenes more than at grain has AUCs near 0.5 whatever the grain is: what `nothing` gets, no grain
+at all, says what the others are worth. `same patch` does not depend on scenes: how often a patch scores above the very
+same patch developed; 0.5 is the goal again. `film, other half` is what real film gets, of other scenes; `film-like` is
+the share of a row's patches that are called film. With few pictures, intervals are too narrow; and what one judge
+cannot tell, another may.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from d2f_mlx.evaluate.anchors import noises
 from d2f_mlx.evaluate.judgement import PATCH, film_logits
 from d2f_mlx.film import FilmStock
 from d2f_mlx.grain import STRICT
-from d2f_mlx.scores import auc, auc_interval
+from d2f_mlx.scores import accuracy_interval, auc, auc_interval
 
 import numpy as np
 from tqdm import tqdm
@@ -42,6 +45,7 @@ from realism import denoised, grained, halves, measured
 from report import add_json, publish
 
 Grained = Callable[[Sequence[np.ndarray]], Iterable[np.ndarray]]
+SCENES, PHOTOS = "same scenes", "photographs"
 STOCHASTIC: tuple[Grain, ...] = ("boolean", "gaussian")
 
 
@@ -73,19 +77,22 @@ def middle(path: Path, side: int) -> np.ndarray:
     return pixels[top : top + side, left : left + side]
 
 
-def row(
-    roll: str, ground: str, grain: str, film: list[np.ndarray], found: list[np.ndarray], paired: bool
-) -> dict[str, object]:
+def row(roll: str, ground: str, grain: str, film: list[np.ndarray], found: list[np.ndarray]) -> dict[str, object]:
     """Sum up how a judge's logits, picture by picture, part real film from what was found."""
-    low, high = auc_interval(film, found, np.random.default_rng(0), paired=paired)
-    area = auc(np.concatenate(film), np.concatenate(found))
+    low, high = auc_interval(film, found, np.random.default_rng(0), paired=ground != PHOTOS)
+    same = ""
+    if ground == SCENES:
+        above = [one > other for one, other in zip(film, found, strict=True)]
+        ends = accuracy_interval([above], np.random.default_rng(0))
+        same = f"{np.concatenate(above).mean():.3f} ({ends[0]:.3f}-{ends[1]:.3f})"
     return {
         "roll": roll,
         "ground": ground,
         "grain": grain,
-        "AUC": area,
+        "AUC": auc(np.concatenate(film), np.concatenate(found)),
         "95 %": f"{low:.3f}-{high:.3f}",
         "0.5 in it": "*" if low <= 0.5 <= high else "",
+        "same patch": same,
         "film-like": float((np.concatenate(found) > 0).mean()),
         "pictures": len(found),
     }
@@ -115,12 +122,12 @@ def main() -> None:
         name = Path(roll).name
         left, right = halves(images.find([roll]))
         film = scores(right)
-        rows.append(row(name, "film", "other half", film, scores(left), True))
+        rows.append(row(name, "film", "other half", film, scores(left)))
         every = grains(left, arguments.networks, arguments.engines, name)
-        grounds = {"same scenes": [denoised(pixels) for pixels in right], "photographs": photos}
+        grounds = {SCENES: [denoised(pixels) for pixels in right], PHOTOS: photos}
         for ground, base in grounds.items():
             for grain, give in tqdm(every.items() if base else (), desc=f"{name}, {ground}", disable=None):
-                rows.append(row(name, ground, grain, film, scores(give(base)), ground == "same scenes"))
+                rows.append(row(name, ground, grain, film, scores(give(base))))
     title = f"Real film or developed? To {arguments.judge}, {arguments.patches} patches a picture"
     publish(title, rows, arguments.json, patch=arguments.patch)
 
