@@ -6,6 +6,7 @@ from .harmony import Harmony, Independent
 from .reconstructor import Reconstructor, ReconstructorConfig
 from .resnet import ResNet, ResNetConfig
 from .unet import UNet
+from .vgg import VGG
 
 __all__ = [
     "DIANet",
@@ -19,3 +20,4 @@ __all__ = [
     "ResNetConfig",
     "UNet",
 ]
+__all__ = ["VGG", "DIANet", "Harmony", "Independent", "Reconstructor", "ReconstructorConfig", "UNet"]

@@ -11,11 +11,14 @@ from .convolution import conv, depth_to_space, space_to_depth
 
 
 class Conv3x3(nn.Module):
-    """A 3x3 convolution with bias, stride 1, zero padding; weights (O, 3, 3, I) as in `mlx.nn.Conv2d`."""
+    """A 3x3 convolution with bias, stride 1, zero padding; weights (O, 3, 3, I) as in `mlx.nn.Conv2d`.
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    The weights are drawn with a key, or where None from MLX's global state.
+    """
+
+    def __init__(self, inputs: int, outputs: int, key: mx.array | None = None) -> None:
         super().__init__()
-        self.weight = _he_normal((outputs, 3, 3, inputs), 9 * inputs)
+        self.weight = _he_normal((outputs, 3, 3, inputs), 9 * inputs, key)
         self.bias = mx.zeros((outputs,))
 
     def __call__(self, x: mx.array) -> mx.array:
@@ -63,12 +66,12 @@ class Down2(nn.Module):
         return self.from_blocks(space_to_depth(x, 2))
 
 
-def _he_normal(shape: tuple[int, ...], fan_in: int) -> mx.array:
+def _he_normal(shape: tuple[int, ...], fan_in: int, key: mx.array | None = None) -> mx.array:
     """Draw weights for leaky ReLU (slope 0.2).
 
     Reference: He et al. 2015, 'Delving deep into rectifiers', section 2.2. arXiv:1502.01852
     """
-    return mx.random.normal(shape) * math.sqrt(2 / (1 + 0.2**2) / fan_in)
+    return mx.random.normal(shape, key=key) * math.sqrt(2 / (1 + 0.2**2) / fan_in)
 
 
 @mx.custom_function
