@@ -8,7 +8,7 @@ d2f.write("film.jpg", film)
 
 from . import backend as backend  # isort: skip  (it puts a fast BLAS under MLX before MLX is loaded)
 
-from . import checkpoint, color, evaluate, film, grain, images, models
+from . import checkpoint, color, evaluate, film, grain, images, losses, models
 from .checkpoint import from_pretrained
 from .color import Lut3D
 from .develop import DevelopConfig, Developer, contact_sheet, develop, develop_files, film_look
@@ -46,6 +46,7 @@ __all__ = [
     "grain",
     "halide_image",
     "images",
+    "losses",
     "models",
     "peaks",
     "prints",

@@ -14,11 +14,14 @@ import numpy as np
 from mlx.utils import tree_flatten
 
 from .grain import HalideStatistics
-from .models import Reconstructor, ReconstructorConfig, ResNet, ResNetConfig
+from .models import VGG, Reconstructor, ReconstructorConfig, ResNet, ResNetConfig
+from .models.vgg import Depth
 
 BUNDLED = Path(__file__).parent / "weights"
 """The folder of the weights that come with the package; each folder in it is a name, of a model of some `Kind`."""
 _FILM = "film.safetensors"
+_CLASSIFIER = "classifier."
+_SAFE_TORCH = (2, 6)  # earlier ones' weights-only reading can be made to run code (CVE-2025-32434)
 
 Kind = Literal["reconstructor", "discriminator"]
 _MODELS: dict[str, tuple[type, type]] = {
@@ -131,7 +134,55 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
     Raises: ValueError that lists what is missing, unknown and misshapen.
     """
-    found, _ = load_arrays(path)
+    _fit(model, load_arrays(path)[0], path)
+
+
+def pretrained_vgg(path: str | Path, depth: Depth = 19) -> VGG:
+    """Load the feature part of torchvision's VGG16 or VGG19, without batch normalisation; the classifier is ignored.
+
+    Args:
+        path: torchvision's own file (.pth or .pt, which need PyTorch), or its tensors as .safetensors.
+        depth: Which of the two it is: 16 or 19.
+
+    Raises: ValueError that says what is missing, unknown or misshapen.
+    """
+    model, found = VGG(depth), _torchvision(Path(path))
+    # From (O, I, H, W) to (O, H, W, I).
+    _fit(model, {name: a.transpose(0, 2, 3, 1) if a.ndim == 4 else a for name, a in found.items()}, path)
+    return model
+
+
+def lpips_heads() -> dict[str, mx.array]:
+    """Load what `losses.lpips` weighs VGG16's layers with: version 0.1's, by Zhang et al. 2018 (BSD-2-Clause)."""
+    return load_arrays(BUNDLED / "lpips" / "heads.safetensors")[0]
+
+
+def _torchvision(path: Path) -> dict[str, mx.array]:
+    """Read a network's tensors but the classifier's, from .safetensors or by PyTorch's reader of weights alone."""
+    if path.suffix not in (".pth", ".pt"):
+        return {name: array for name, array in load_arrays(path)[0].items() if not name.startswith(_CLASSIFIER)}
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    least = ".".join(map(str, _SAFE_TORCH))
+    try:
+        import torch
+    except ImportError:
+        needed = f"a {path.suffix} file needs PyTorch {least} or newer (pip install 'd2f_mlx[torch]')"
+        raise ValueError(f"{path}: {needed}; .safetensors does not") from None
+    if tuple(map(int, torch.__version__.split(".")[:2])) < _SAFE_TORCH:
+        raise ValueError(f"{path}: expects PyTorch {least} or newer, which reads it safely, got {torch.__version__}")
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+            raise TypeError("it holds something other than tensors by name")
+        kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(_CLASSIFIER)}
+        return {name: mx.array(tensor.float().numpy()) for name, tensor in kept.items()}
+    except Exception as error:  # of many kinds, for damaged files, for other objects and for tensors of none
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path}: cannot be read as weights ({reason})") from None
+
+
+def _fit(model: nn.Module, found: Mapping[str, mx.array], path: str | Path) -> None:
     wanted = dict(tree_flatten(model.parameters()))
     problems = [f"missing {name}" for name in sorted(wanted.keys() - found.keys())]
     problems += [f"unknown {name}" for name in sorted(found.keys() - wanted.keys())]

@@ -16,3 +16,8 @@ __all__ = [
     "spectrum",
     "weighted",
 ]
+"""Losses: pure functions (prediction, target, ...) -> scalar mean."""
+
+from .perceptual import FIDELITY, LPIPS_LAYERS, content_distance, fidelity, gram, gram_distance, lpips
+
+__all__ = ["FIDELITY", "LPIPS_LAYERS", "content_distance", "fidelity", "gram", "gram_distance", "lpips"]
