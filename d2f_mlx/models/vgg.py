@@ -23,7 +23,7 @@ class VGG(nn.Module):
 
     Five blocks of 3x3 convolutions, a ReLU after each, and max pooling that halves the picture after each block.
     Parameters are named ``features.N`` as torchvision's are; `checkpoint.pretrained_vgg` reads its files. Without them
-    the weights are random, which keeps most of what Gram matrices tell of textures and nothing of what things are.
+    the weights are random: such a network sees colours and textures, but knows nothing of what things are.
 
     Args:
         depth: 16 or 19.
