@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import mlx.core as mx
@@ -174,10 +175,12 @@ def _torchvision(path: Path) -> dict[str, mx.array]:
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-            raise TypeError("it holds something other than tensors by name")
+            raise UnpicklingError
         kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(_CLASSIFIER)}
         return {name: mx.array(tensor.float().numpy()) for name, tensor in kept.items()}
-    except Exception as error:  # of many kinds, for damaged files, for other objects and for tensors of none
+    except UnpicklingError:  # PyTorch's own words advise to load it unsafely
+        raise ValueError(f"{path}: not weights: it is damaged, or holds something other than tensors by name") from None
+    except Exception as error:  # of many kinds, for damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path}: cannot be read as weights ({reason})") from None
 

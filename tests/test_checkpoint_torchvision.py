@@ -81,17 +81,28 @@ def test_the_other_depths_file_is_refused(tensors, tmp_path):
         checkpoint.pretrained_vgg(tmp_path / "vgg16.safetensors")
 
 
-def test_nothing_is_unpickled(tmp_path):
-    pytest.importorskip("torch")
-    (tmp_path / "a.pth").write_bytes(pickle.dumps({"features.0.weight": Bomb()}))
-    with pytest.raises(ValueError, match=r"a\.pth: cannot be read as weights \("):
-        checkpoint.pretrained_vgg(tmp_path / "a.pth")
-
-
-def test_a_file_of_something_else_is_refused(tmp_path):
+@pytest.mark.parametrize("kind", ["pickled", "saved", "damaged", "whole training"])
+def test_what_is_not_weights_is_refused_and_never_unpickled(tmp_path, kind):
     torch = pytest.importorskip("torch")
-    torch.save({"state_dict": {"features.0.weight": torch.ones(2)}, "epoch": 3}, tmp_path / "a.pth")
-    with pytest.raises(ValueError, match=r"a\.pth: cannot be read as weights \(it holds something other than tensors"):
+    path = tmp_path / "a.pth"
+    if kind == "pickled":
+        path.write_bytes(pickle.dumps({"features.0.weight": Bomb()}, protocol=2))
+    elif kind == "saved":
+        torch.save({"features.0.weight": Bomb()}, path)
+    elif kind == "damaged":
+        path.write_bytes(b"PK weights")
+    else:
+        torch.save({"state_dict": {"features.0.weight": torch.ones(2)}, "epoch": 3}, path)
+    expected = "a.pth: not weights: it is damaged, or holds something other than tensors by name"
+    with pytest.raises(ValueError, match=re.escape(expected) + "$"):
+        checkpoint.pretrained_vgg(path)
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"features.0.weight": torch.ones(2)}, tmp_path / "a.pth")
+    (tmp_path / "a.pth").write_bytes((tmp_path / "a.pth").read_bytes()[:300])
+    with pytest.raises(ValueError, match=r"a\.pth: cannot be read as weights \("):
         checkpoint.pretrained_vgg(tmp_path / "a.pth")
 
 

@@ -132,6 +132,7 @@ def compare_features(
                 count += 1
         return sums, count
 
+    film = [srgb_pixels(film[0])] if len(film) == 1 else film  # its halves are pixels without a profile
     one, two = map(side, halves(film, rolls))
     both = {name: one[0][name] + two[0][name] for name in layers}, one[1] + two[1]
     other = side(digital)

@@ -99,6 +99,8 @@ def test_files_are_read_in_srgb_and_reported(tmp_path):
         found = compare_features([one, two], [tmp_path / name], plain, ["colours"], crop=16, progress=told.append)
         assert found.digital["colours"].relative == pytest.approx(expected.digital["colours"].relative, rel=0.01)
     unmanaged = compare_features([one, two], [adobe], plain, ["colours"], crop=16).digital["colours"].relative
+    one_scan = compare_features([tmp_path / "adobe.png"], [pixels], plain, ["colours"], crop=8, crops=9)
+    assert one_scan.digital["colours"].relative < 0.01
     assert unmanaged != pytest.approx(expected.digital["colours"].relative, rel=0.05)
     assert [t for t in told if not isinstance(t, np.ndarray)] == [tmp_path / "srgb.png", tmp_path / "adobe.png"]
     assert len(told) == 6

@@ -50,8 +50,8 @@ def test_gram_does_not_ask_where():
 
 
 def test_gram_of_half_precision_does_not_overflow():
-    features = mx.full((1, 64, 64, 2), 200, mx.float16)
-    np.testing.assert_allclose(gram(features), np.full((1, 2, 2), 40_000), rtol=ROUNDING)
+    features = mx.full((1, 64, 64, 2), 300, mx.float16)
+    np.testing.assert_allclose(gram(features), np.full((1, 2, 2), 90_000), rtol=1e-4)
 
 
 def test_gram_distance_is_gatyss():
@@ -140,10 +140,9 @@ def package(monkeypatch, state):
     return reference.LPIPS(net="vgg", pnet_rand=True, verbose=False)
 
 
-@pytest.mark.parametrize("size", [(32, 48), (35, 33)])
-def test_lpips_is_the_packages(monkeypatch, size):
+def test_lpips_is_the_packages(monkeypatch):
     torch = pytest.importorskip("torch")
-    network = VGG(16, seed=1)
+    network, size = VGG(16, seed=1), (35, 33)
     state = {name.removeprefix("features."): np.array(a) for name, a in tree_flatten(network.parameters())}
     rng = np.random.default_rng(0)
     one = rng.uniform(-1, 1, (2, *size, 3)).astype(np.float32)
