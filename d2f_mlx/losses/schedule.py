@@ -110,7 +110,7 @@ def normalised(losses: Mapping[str, mx.array], state: Mapping[str, mx.array]) ->
     """
     if missing := losses.keys() - state.keys():
         raise ValueError(f"normalised expects a running scale of every loss, got none of {sorted(missing)}")
-    return {name: loss / mx.stop_gradient(mx.maximum(state[name], _FLOOR)) for name, loss in losses.items()}
+    return {name: loss / mx.maximum(state[name], _FLOOR) for name, loss in losses.items()}
 
 
 def weighted(losses: Mapping[str, mx.array], weights: Mapping[str, mx.array] | Mapping[str, float]) -> mx.array:
