@@ -2,18 +2,23 @@
 
 from .adversarial import r1, relativistic_hinge
 from .grain import covariance, deviation, spectrum
+from .pixel import charbonnier, mse, psnr, total_variation
 from .schedule import NOTES, WeightSchedule, normalised, running_scale, weighted
 
 __all__ = [
     "NOTES",
     "WeightSchedule",
+    "charbonnier",
     "covariance",
     "deviation",
+    "mse",
     "normalised",
+    "psnr",
     "r1",
     "relativistic_hinge",
     "running_scale",
     "spectrum",
+    "total_variation",
     "weighted",
 ]
 """Losses: pure functions (prediction, target, ...) -> scalar mean."""
