@@ -4,6 +4,7 @@ from .adversarial import r1, relativistic_hinge
 from .grain import covariance, deviation, spectrum
 from .pixel import charbonnier, mse, psnr, total_variation
 from .schedule import NOTES, WeightSchedule, normalised, running_scale, weighted
+from .structure import ms_ssim, ssim
 
 __all__ = [
     "NOTES",
@@ -11,6 +12,7 @@ __all__ = [
     "charbonnier",
     "covariance",
     "deviation",
+    "ms_ssim",
     "mse",
     "normalised",
     "psnr",
@@ -18,6 +20,7 @@ __all__ = [
     "relativistic_hinge",
     "running_scale",
     "spectrum",
+    "ssim",
     "total_variation",
     "weighted",
 ]
