@@ -1,6 +1,7 @@
 """Losses: pure functions (prediction, target, ...) -> scalar mean, and how they are weighed against each other."""
 
 from .adversarial import r1, relativistic_hinge
+from .frequency import fourier
 from .grain import covariance, deviation, spectrum
 from .pixel import charbonnier, mse, psnr, total_variation
 from .schedule import NOTES, WeightSchedule, normalised, running_scale, weighted
@@ -12,6 +13,7 @@ __all__ = [
     "charbonnier",
     "covariance",
     "deviation",
+    "fourier",
     "ms_ssim",
     "mse",
     "normalised",
