@@ -1,6 +1,7 @@
 """Losses: pure functions (prediction, target, ...) -> scalar mean, and how they are weighed against each other."""
 
 from .adversarial import r1, relativistic_hinge
+from .colour import delta_e_76, histogram_distance, sliced_wasserstein
 from .frequency import fourier
 from .grain import covariance, deviation, spectrum
 from .pixel import charbonnier, mse, psnr, total_variation
@@ -12,8 +13,10 @@ __all__ = [
     "WeightSchedule",
     "charbonnier",
     "covariance",
+    "delta_e_76",
     "deviation",
     "fourier",
+    "histogram_distance",
     "ms_ssim",
     "mse",
     "normalised",
@@ -21,6 +24,7 @@ __all__ = [
     "r1",
     "relativistic_hinge",
     "running_scale",
+    "sliced_wasserstein",
     "spectrum",
     "ssim",
     "total_variation",
