@@ -4,6 +4,7 @@ from .adversarial import r1, relativistic_hinge
 from .colour import delta_e_76, histogram_distance, sliced_wasserstein
 from .frequency import fourier
 from .grain import covariance, deviation, spectrum
+from .metric import triplet_margin
 from .pixel import charbonnier, mse, psnr, total_variation
 from .schedule import NOTES, WeightSchedule, normalised, running_scale, weighted
 from .structure import ms_ssim, ssim
@@ -28,6 +29,7 @@ __all__ = [
     "spectrum",
     "ssim",
     "total_variation",
+    "triplet_margin",
     "weighted",
 ]
 """Losses: pure functions (prediction, target, ...) -> scalar mean."""
