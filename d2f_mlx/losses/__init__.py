@@ -5,6 +5,16 @@ from .colour import delta_e_76, histogram_distance, sliced_wasserstein
 from .frequency import fourier
 from .grain import covariance, deviation, spectrum
 from .metric import triplet_margin
+from .penalty import (
+    adapted,
+    gradient_norms,
+    gradient_penalty,
+    interpolates,
+    one_sided_penalty,
+    penalty_weight,
+    wasserstein_critic,
+    wasserstein_generator,
+)
 from .pixel import charbonnier, mse, psnr, total_variation
 from .schedule import NOTES, WeightSchedule, normalised, running_scale, weighted
 from .structure import ms_ssim, ssim
@@ -12,15 +22,21 @@ from .structure import ms_ssim, ssim
 __all__ = [
     "NOTES",
     "WeightSchedule",
+    "adapted",
     "charbonnier",
     "covariance",
     "delta_e_76",
     "deviation",
     "fourier",
+    "gradient_norms",
+    "gradient_penalty",
     "histogram_distance",
+    "interpolates",
     "ms_ssim",
     "mse",
     "normalised",
+    "one_sided_penalty",
+    "penalty_weight",
     "psnr",
     "r1",
     "relativistic_hinge",
@@ -30,6 +46,8 @@ __all__ = [
     "ssim",
     "total_variation",
     "triplet_margin",
+    "wasserstein_critic",
+    "wasserstein_generator",
     "weighted",
 ]
 """Losses: pure functions (prediction, target, ...) -> scalar mean."""
