@@ -126,7 +126,8 @@ class HalideEngine:
         """Rebuild one tile but its margin: halides as differences from the photo (residual) or as they are."""
         base = (2 * photo - 1)[None]
         halides, mask = (2 * image - 1)[None], mask[None]
-        maps = [normal_at(key, origin, (*photo.shape[:2], 3), _NOISE + i) for i in range(self._network.config.noise)]
+        shape = (photo.shape[0], photo.shape[1], 3)
+        maps = [normal_at(key, origin, shape, _NOISE + i) for i in range(self._network.config.noise)]
         noise = mx.concatenate(maps, axis=-1)[None] if maps else None
         if self._network.config.way == "residual":
             residual = self._network(mx.where(mask, halides - base, 0), mask, base, noise)

@@ -1,6 +1,4 @@
-"""How real developed grain is: measured against real film, with anchors; data sheets; what a judge network says."""
-
-"""How real developed grain is: measured against real film, with anchors; data sheets and plots of grain; features."""
+"""How real developed pictures are: measured against real film, with anchors; what judges and features say; plots."""
 
 from .distance import FIGURES, INDISTINGUISHABLE, Realism, compare
 from .features import CONTENT, STYLE, FeatureComparison, Likeness, compare_features

@@ -15,23 +15,31 @@ from .penalty import (
     wasserstein_critic,
     wasserstein_generator,
 )
+from .perceptual import FIDELITY, LPIPS_LAYERS, content_distance, fidelity, gram, gram_distance, lpips
 from .pixel import charbonnier, mse, psnr, total_variation
 from .schedule import NOTES, WeightSchedule, normalised, running_scale, weighted
 from .structure import ms_ssim, ssim
 
 __all__ = [
+    "FIDELITY",
+    "LPIPS_LAYERS",
     "NOTES",
     "WeightSchedule",
     "adapted",
     "charbonnier",
+    "content_distance",
     "covariance",
     "delta_e_76",
     "deviation",
+    "fidelity",
     "fourier",
     "gradient_norms",
     "gradient_penalty",
+    "gram",
+    "gram_distance",
     "histogram_distance",
     "interpolates",
+    "lpips",
     "ms_ssim",
     "mse",
     "normalised",
@@ -50,8 +58,3 @@ __all__ = [
     "wasserstein_generator",
     "weighted",
 ]
-"""Losses: pure functions (prediction, target, ...) -> scalar mean."""
-
-from .perceptual import FIDELITY, LPIPS_LAYERS, content_distance, fidelity, gram, gram_distance, lpips
-
-__all__ = ["FIDELITY", "LPIPS_LAYERS", "content_distance", "fidelity", "gram", "gram_distance", "lpips"]
