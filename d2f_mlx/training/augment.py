@@ -1,12 +1,14 @@
-"""Crops as they might have been: turned, in other colours, altered on their way. NumPy only, no label changes."""
+"""Crops as they might have been: turned, in other colours, altered on their way; and film without its grain."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import mlx.core as mx
 import numpy as np
 
-from ..data.alterations import ALTERATIONS
+from ..data.alterations import ALTERATIONS, denoise
+from ..grain import guided_base
 from .config import DiscriminatorConfig
 
 Alteration = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -39,6 +41,25 @@ def augmented(
     for quarter in (1, 2, 3):
         crops[turns == quarter] = np.rot90(crops[turns == quarter], quarter, axes=(1, 2))
     return _recoloured(crops, config, rng)
+
+
+def bared(film: np.ndarray, digital: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Put film without its grain in the place of some digital crops: then no scene, and no colour, tells the two apart.
+
+    Half of them are denoised by the guided filter, half by thresholding cosines as if grain had 4 to 12 levels.
+
+    Shape: both (B, H, W, 3), uint8 -> the same
+    """
+    chosen = rng.random(len(film)) < share
+    guided = rng.random(len(film)) < 0.5
+    sigma = rng.uniform(4, 12, len(film)).astype(np.float32)
+    digital = digital.copy()
+    if (first := chosen & guided).any():
+        base = guided_base(mx.array(film[first].astype(np.float32) / 255), radius=8, epsilon=0.01)
+        digital[first] = np.array(mx.clip(mx.round(base * 255), 0, 255).astype(mx.uint8))
+    if (second := chosen & ~guided).any():
+        digital[second] = denoise(film[second], sigma[second])
+    return digital
 
 
 def _recoloured(crops: np.ndarray, config: DiscriminatorConfig, rng: np.random.Generator) -> np.ndarray:

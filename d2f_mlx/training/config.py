@@ -72,6 +72,7 @@ class DiscriminatorConfig:
         decay_every: Batches between them.
         smoothing: Share of the label that is given to both classes alike.
         alter: Probability that a crop is blurred, filtered, denoised, made noisy, compressed, resized or sharpened.
+        bare: Share of the digital crops in whose place film without its grain is put: for a judge of grain alone.
         turn: Probability that a crop is turned by 90, 180 or 270 degrees.
         colour: Spread of the channels' gains, of the saturation (as logarithms) and of the levels; 0 leaves colours.
         grey: Probability that a crop is made grey.
@@ -87,6 +88,7 @@ class DiscriminatorConfig:
     decay_every: int = 1000
     smoothing: float = 0.0
     alter: float = 0.5
+    bare: float = 0.0
     turn: float = 0.75
     colour: float = 0.2
     grey: float = 0.2
@@ -97,7 +99,7 @@ class DiscriminatorConfig:
         for name in ("steps", "decay_every", "evaluate_every", "evaluation_crops"):
             if getattr(self, name) < 1:
                 raise ValueError(f"DiscriminatorConfig expects {name} >= 1, got {getattr(self, name)}")
-        for name in ("alter", "turn", "grey", "weight_decay", "colour"):
+        for name in ("alter", "bare", "turn", "grey", "weight_decay", "colour"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"DiscriminatorConfig expects 0 <= {name} <= 1, got {getattr(self, name)}")
         for name in ("momentum", "smoothing"):

@@ -14,7 +14,7 @@ from .. import checkpoint
 from ..data import Meter, StreamConfig, crop_batches
 from ..models import ResNet, ResNetConfig
 from ..models.resnet import SMALLEST
-from .augment import augmented
+from .augment import augmented, bared
 from .config import Callback, DiscriminatorConfig, Report
 from .discriminator_step import DiscriminatorStep
 from .examination import Examination
@@ -131,7 +131,8 @@ def _batches(
         closing(crop_batches(film, half, start_step=start, steps=steps)) as scans,
         closing(crop_batches(digital, half, start_step=start, steps=steps)) as photographs,
     ):
-        for step, crops in enumerate(zip(scans, photographs, strict=True), start):
+        for step, (grainy, clean) in enumerate(zip(scans, photographs, strict=True), start):
             # Four numbers: the streams' generators have two and three.
             rng = np.random.default_rng([stream.seed, step, 0, 1])
+            crops = [grainy, bared(grainy, clean, config.bare, rng)]
             yield augmented(np.concatenate(crops), config, rng)

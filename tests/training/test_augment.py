@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from d2f_mlx.training import DiscriminatorConfig
-from d2f_mlx.training.augment import augmented
+from d2f_mlx.training.augment import augmented, bared
 
 import numpy as np
 import pytest
@@ -82,3 +82,17 @@ def test_grey_crops_are_grey_and_as_many_as_asked():
     alone = done(crops(), replace(NONE, grey=1))
     luma = np.rint(crops() @ np.array([0.299, 0.587, 0.114]))
     np.testing.assert_allclose(alone, np.repeat(luma[..., None], 3, 3), atol=1)
+
+
+def test_film_without_its_grain_takes_the_place_of_digital_crops():
+    rng = np.random.default_rng(0)
+    film = np.clip(rng.normal(128, 8, (40, 32, 32, 3)), 0, 255).round().astype(np.uint8)
+    digital = np.full_like(film, 7)
+    found = bared(film, digital, 0.5, np.random.default_rng(1))
+    kept = (found == 7).all((1, 2, 3))
+    assert 8 < kept.sum() < 32
+    bare = found[~kept].astype(float)
+    assert np.abs(bare.mean((1, 2)) - film[~kept].mean((1, 2))).max() < 1  # the same scenes
+    assert np.median(bare.std((1, 2))) < 3  # of 8
+    np.testing.assert_array_equal(bared(film, digital, 0.0, rng), digital)
+    assert (digital == 7).all()
