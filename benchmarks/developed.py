@@ -68,11 +68,9 @@ def sites(photo: mx.array, statistics: HalideStatistics, kind: Kind, key: mx.arr
 class SitesEngine(HalideEngine):
     """Develop from halides that `sites` scattered."""
 
-    def scattered(
-        self, photo: mx.array, statistics: HalideStatistics, key: mx.array, origin: tuple[int, int]
-    ) -> Halides:
+    def scattered(self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> Halides:
         """Scatter halides over one tile, site by site."""
-        return sites(photo, statistics, self.halides, key, origin)
+        return sites(photo, self.statistics(max(size)), self.halides, key, origin)
 
 
 class Figures:

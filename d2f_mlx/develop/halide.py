@@ -6,6 +6,7 @@ it is printed, this one puts it onto the finished print, or scan.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import mlx.core as mx
@@ -21,7 +22,7 @@ from ..models import Reconstructor
 from .colour import Colour
 from .config import LARGEST_TILE, DevelopConfig, Precision
 from .engine import cropped
-from .stochastic import scanned
+from .stochastic import StochasticEngine, scanned
 
 _NOISE = 100  # salt of the white noise that networks are given, apart from those that scatter halides
 _DRIFT = 16  # radius, in pixels, of the window over which developing leaves the mean where it was
@@ -61,7 +62,9 @@ class HalideEngine:
         self._scanner = scanner
         self._stock = stock
         self._own = statistics or checkpoint.statistics_of(config.reconstructor if network is None else None)
-        self._statistics = lru_cache(maxsize=4)(self._statistics_for)
+        self.statistics = lru_cache(maxsize=4)(self._statistics_for)
+        gaussian = replace(config, grain="gaussian", strength=1.0)
+        self._film = StochasticEngine(gaussian, stock=stock, scanner=scanner) if stock else None
         self._rebuild = mx.compile(self._rebuilt, inputs=self._network.state)
         self.halides: Kind = self._network.config.halides
         kind = self._network.config.network
@@ -87,7 +90,7 @@ class HalideEngine:
         last = min(margin, self.overlap(size))
         first = margin - last
         photo, origin = cropped(photo, first), (origin[0] + first, origin[1] + first)
-        halides = self.scattered(photo, self._statistics(max(size)), key, origin)
+        halides = self.scattered(photo, key, origin, size)
         strength = mx.array(self._config.strength, mx.float32)
         return self._rebuild(photo, halides.mask, halides.image, key, mx.array(origin, mx.int32), strength, last)
 
@@ -100,17 +103,16 @@ class HalideEngine:
         grain = scanned(self._stock, config, self._scanner, long_side, strength=1.0)
         return film_halides(grain, self._own)
 
-    def scattered(
-        self, photo: mx.array, statistics: HalideStatistics, key: mx.array, origin: tuple[int, int]
-    ) -> Halides:
-        """Scatter halides over one tile."""
+    def scattered(self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> Halides:
+        """Scatter halides over one tile: those of a stock's own grain, or of a field with the film's statistics."""
         return scatter(
             photo,
-            statistics,
+            self.statistics(max(size)),
             kind=self.halides,
             density_scale=self._config.density_scale,
             key=key,
             origin=origin,
+            film=self._film(photo, key, origin, size) if self._film else None,
         )
 
     def _rebuilt(

@@ -36,6 +36,7 @@ def scatter(
     density_scale: float = 1.0,
     key: mx.array,
     origin: tuple[int, int] = (0, 0),
+    film: mx.array | None = None,
 ) -> Halides:
     """Give a digital photograph halides as the measured film would have.
 
@@ -53,6 +54,8 @@ def scatter(
         key: Random key (`mlx.core.random.key`); the same key gives the same halides.
         origin: Where the photo's first pixel lies in the whole picture: tiles of one picture agree
             wherever their 3x3 windows are whole.
+        film: The photo with grain over it already, to take the halides from; by default the field is made from the
+            statistics, which know one spectrum for all channels. Shape (H, W, 3), float32 in [0, 1].
 
     Raises: ValueError for integers, a wrong shape, an unknown kind or a density scale outside (0, 9].
     """
@@ -62,9 +65,12 @@ def scatter(
         raise ValueError(f"scatter expects kind to be one of {KINDS}, got {kind!r}")
     if not 0 < density_scale <= 9:
         raise ValueError(f"scatter expects density_scale in (0, 9], got {density_scale}")
-    step = _compiled(kind)
-    mask, image = step(photo, _tables(statistics, kind), key, mx.array(origin, mx.int32), mx.array(density_scale))
-    return Halides(mask, image)
+    tables, place = _tables(statistics, kind), mx.array(origin, mx.int32)
+    if film is None:
+        film = _grained(photo, tables, key, place)
+    elif film.shape != photo.shape:
+        raise ValueError(f"scatter expects a film like its photo, {photo.shape}, got {film.shape}")
+    return Halides(*_marked(kind)(photo, film, tables, key, place, mx.array(density_scale)))
 
 
 class _Tables(NamedTuple):
@@ -108,20 +114,28 @@ def grain_field(tables: _Tables, key: mx.array, origin: mx.array, shape: tuple[i
     return correlate(mixed[None], tables.kernel)[0]
 
 
+@mx.compile
+def _grained(photo: mx.array, tables: _Tables, key: mx.array, origin: mx.array) -> mx.array:
+    """Lay a field with the film's statistics over a photo."""
+    tables = _Tables(*tables)
+    sigma = _at_levels(tables.sigma, photo)
+    return photo + sigma * grain_field(tables, key, origin, (photo.shape[0], photo.shape[1]))
+
+
 @cache
-def _compiled(kind: Kind):
-    def step(photo, tables, key, origin, density_scale):
-        tables = _Tables(*tables)
-        level = mx.clip(mx.round(photo * 255), 0, 255).astype(mx.int32)
-        sigma, extra = (
-            mx.stack([mx.take(table[:, c], level[..., c]) for c in range(3)], axis=-1)
-            for table in (tables.sigma, tables.extra)
-        )
-        field = grain_field(tables, key, origin, photo.shape[:2])
-        film = mx.clip(mx.round((photo + sigma * field) * 255), 0, 255)
+def _marked(kind: Kind):
+    def step(photo, film, tables, key, origin, density_scale):
+        film = mx.clip(mx.round(film * 255), 0, 255)
         mask = halide_mask(film.astype(mx.uint8), kind)
         chance = uniform_at(key, origin, photo.shape, _THINNING)
+        extra = _at_levels(_Tables(*tables).extra, photo)
         mask = (mask & (chance < density_scale)) | (chance < (density_scale - 1) * extra)
         return mask, mx.where(mask, film / 255, 0)
 
     return mx.compile(step)
+
+
+def _at_levels(table: mx.array, photo: mx.array) -> mx.array:
+    """Look a photo's 8-bit levels up, channel by channel; (256, 3) -> (H, W, 3)."""
+    level = mx.clip(mx.round(photo * 255), 0, 255).astype(mx.int32)
+    return mx.stack([mx.take(table[:, c], level[..., c]) for c in range(3)], axis=-1)
