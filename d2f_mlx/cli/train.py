@@ -29,10 +29,10 @@ from ..training import (
 )
 from . import train_discriminator
 from .flags import add_flags, from_flags
+from .pictures import decoded
 from .watch import add_watch, denoised_crop, developed, photo_crop, watchers
 
 FIGURES = ("spectrum", "deviation", "covariance", "diversity")
-from .pictures import decoded
 
 
 def add(commands: argparse._SubParsersAction) -> None:

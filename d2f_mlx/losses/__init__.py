@@ -1,6 +1,6 @@
 """Losses: pure functions (prediction, target, ...) -> scalar mean, and how they are weighed against each other."""
 
-from .adversarial import r1, relativistic_hinge
+from .adversarial import paired_hinge, r1, relativistic_hinge
 from .colour import delta_e_76, histogram_distance, sliced_wasserstein
 from .frequency import fourier
 from .grain import covariance, deviation, spectrum
@@ -44,6 +44,7 @@ __all__ = [
     "mse",
     "normalised",
     "one_sided_penalty",
+    "paired_hinge",
     "penalty_weight",
     "psnr",
     "r1",

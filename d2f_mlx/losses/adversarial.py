@@ -25,6 +25,27 @@ def relativistic_hinge(real: Sequence[mx.array], fake: Sequence[mx.array]) -> tu
     return critic, generator
 
 
+def paired_hinge(real: Sequence[mx.array], fake: Sequence[mx.array]) -> tuple[mx.array, mx.array]:
+    """Return the discriminator's and the generator's hinge losses, each picture against its own imitation.
+
+    D = mean max(0, 1 - (r_i - f_i)), G = mean max(0, 1 + (r_i - f_i)), of logits that are averaged over a picture's
+    patches, and averaged over scales. Where pictures differ from one another by far more than from their imitations,
+    their average, which `relativistic_hinge` compares with, says little.
+
+    Args:
+        real: The discriminator's logits for real pictures, an array a scale.
+        fake: For imitations of the same pictures, in the same order.
+
+    Shape: each (B, h, w, 1)
+    Reference: Jolicoeur-Martineau 2019, 'The relativistic discriminator', section 4 (RSGAN), with pairs that belong
+        together and a hinge. arXiv:1807.00734
+    """
+    margins = [(r - f).mean((1, 2, 3)) for r, f in zip(real, fake, strict=True)]
+    critic = sum((_hinge(m) for m in margins), mx.array(0.0)) / len(margins)
+    generator = sum((_hinge(-m) for m in margins), mx.array(0.0)) / len(margins)
+    return critic, generator
+
+
 def _hinge(margin: mx.array) -> mx.array:
     return mx.maximum(1 - margin, 0).mean()
 

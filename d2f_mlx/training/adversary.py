@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 import mlx.core as mx
@@ -11,7 +12,7 @@ import mlx.optimizers as optim
 import numpy as np
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
-from ..losses import WeightSchedule, normalised, relativistic_hinge, running_scale, weighted
+from ..losses import WeightSchedule, normalised, paired_hinge, running_scale, weighted
 from ..losses.adversarial import r1
 from ..models import MultiscaleDiscriminator, PatchDiscriminator, Reconstructor, ReconstructorConfig
 from .config import TrainConfig
@@ -21,8 +22,10 @@ from .step import running_mean, schedule
 Weighting = Literal["constant", "stepped", "smooth"]
 
 GAIN = 12.0  # brings grain to the order of one for the discriminator; its square does so for squared errors
+Critic = PatchDiscriminator | MultiscaleDiscriminator
 _WON = 0.01
 _COLLAPSED = 0.005
+_STEEPNESS = 8.0
 NAMES = ("mse", "spectrum", "deviation", "covariance", "adversary")
 # The notes' table, for what these losses are: the adversary in the place of the perceptual loss, the statistics in that
 # of Gram's. Its weights multiply the configured ones; the mean over the training is about one.
@@ -42,14 +45,15 @@ class AdversaryConfig:
     Args:
         start: Reconstructor to start from: a bundled one's name or a folder; none where empty.
         mse: Weight of the squared error of the mean over the noise, grain's variance being about 0.2.
-        statistics: Weight of each of the statistics' losses: spectrum, deviation by brightness, correlation.
+        statistics: Weight of the statistics' losses: spectrum, deviation by brightness, and correlation, which counts
+            twice.
         adversary: Weight of the adversary; 0 trains without one.
         weighting: constant weights, or the notes' three phases, stepped or smooth, over running scales.
         discriminator: patch or multiscale.
         discriminator_width: Channels of its first layer.
         discriminator_rate: Adam's learning rate for it.
         penalty: Weight of the R1 penalty on it.
-        pool: Generated crops that are kept and shown to it again; 0 for none.
+        pool: Generated crops that are kept, with the film's, and shown to it again; 0 for none.
         vary: Share of crops whose grain is given another spectrum, correlation and strength; see `varied`.
     """
 
@@ -90,12 +94,13 @@ class AdversaryConfig:
     def weights(self, progress: float) -> dict[str, float]:
         """Return each loss's weight when this share of the training is done."""
         own = {"mse": self.mse, **dict.fromkeys(NAMES[1:4], self.statistics), "adversary": self.adversary}
+        own["covariance"] *= 2
         if self.weighting == "constant":
             return own
         phases = WeightSchedule((0.0, 0.3, 0.6), _PHASES, smooth=self.weighting == "smooth")(progress)
         return {name: weight * phases[name] for name, weight in own.items()}
 
-    def make(self) -> PatchDiscriminator | MultiscaleDiscriminator:
+    def make(self) -> Critic:
         """Build the discriminator: it is shown the grain and the base under it."""
         width = self.discriminator_width
         if self.discriminator == "patch":
@@ -196,7 +201,7 @@ class AdversarialStep:
         """
         batch = shuffled(mx.array(crops), self._group)
         if self._adversary.adversary and self._adversary.pool and "pool" not in self.state:
-            self.state["pool"] = {"shown": self._first(batch)}
+            self.state["pool"] = self._first(batch)
         progress = min(self.count / self._config.steps, 1.0)
         weights = tree_map(mx.array, self._adversary.weights(progress))
         try:
@@ -206,14 +211,14 @@ class AdversarialStep:
             self.restore(self.state)  # tracing leaves its own
         self.restore(state)
         self.losses = {name: float(loss) for name, loss in losses.items()}
-        return self.losses["mse"]
+        return self.losses["mse"] / GAIN**2
 
     def _first(self, crops: mx.array) -> mx.array:
         """Fill the pool with crops generated from the first batch."""
         batch = self._repeated(examples(crops, self._network.config))
-        shown = _shown(self._rebuilt(batch, mx.random.key(0)), batch)
-        times = -(-self._adversary.pool // len(shown))
-        return mx.contiguous(mx.tile(shown, (times, 1, 1, 1))[: self._adversary.pool])
+        shown = [_shown(x, batch) for x in (batch.target, self._rebuilt(batch, mx.random.key(0)))]
+        times = -(-self._adversary.pool // len(shown[0]))
+        return mx.contiguous(mx.tile(mx.concatenate(shown, axis=-1), (times, 1, 1, 1))[: self._adversary.pool])
 
     def _repeated(self, batch: Examples) -> Examples:
         return Examples(*(mx.concatenate([array] * self._times) for array in batch))
@@ -234,7 +239,7 @@ class AdversarialStep:
         if critic:
             critic.update(state["discriminator"])
             critic.iterate()
-        real = _shown(once.target, once)
+        real = _shown(batch.target, batch)
 
         def generator_loss(parameters: dict) -> tuple[mx.array, Any]:
             self._network.update(parameters)
@@ -242,7 +247,7 @@ class AdversarialStep:
             losses = {"mse": _error_of_mean(rebuilt, once), **statistics(rebuilt, batch)}
             shown = _shown(rebuilt, batch)
             if critic:
-                losses["adversary"] = relativistic_hinge(critic(real), critic(shown))[1]
+                losses["adversary"] = paired_hinge(judged(critic, real), judged(critic, shown))[1]
             else:
                 losses["adversary"] = mx.array(0.0)
             scales = running_scale(scale, losses)
@@ -261,23 +266,24 @@ class AdversarialStep:
         }
         if critic:
             if "pool" in state:
-                shown, pool = _exchanged(state["pool"]["shown"], shown, pool_key)
-                new["pool"] = {"shown": pool}
+                pairs = mx.concatenate([real, shown], axis=-1)
+                pairs, new["pool"] = _exchanged(state["pool"], pairs, pool_key)
+                real, shown = mx.split(pairs, 2, axis=-1)
             own, new["discriminator"] = self._critic_step(critic, state, real, shown)
             new["discriminator_optimizer"] = self._critic_optimizer.state
             losses |= own
         return new, losses
 
     def _critic_step(
-        self, critic: PatchDiscriminator | MultiscaleDiscriminator, state: dict, real: mx.array, fake: mx.array
+        self, critic: Critic, state: dict, real: mx.array, fake: mx.array
     ) -> tuple[dict[str, mx.array], dict]:
         """Improve the discriminator on film and on generated crops; return its losses and weights."""
         directions = critic.parameters()
 
         def loss(parameters: dict) -> tuple[mx.array, Any]:
             critic.update(parameters)
-            hinge = relativistic_hinge(critic(real), critic(fake))[0]
-            slope = r1(critic, real) if self._adversary.penalty else mx.array(0.0)
+            hinge = paired_hinge(judged(critic, real), judged(critic, fake))[0]
+            slope = r1(partial(judged, critic), real) if self._adversary.penalty else mx.array(0.0)
             return hinge + self._adversary.penalty * slope, {"discriminator": hinge, "penalty": slope}
 
         weights = critic.trainable_parameters()
@@ -331,8 +337,13 @@ def _shown(residual: mx.array, batch: Examples) -> mx.array:
     return mx.concatenate([GAIN * residual * batch.weight, batch.base], axis=-1)
 
 
+def judged(critic: Critic, pictures: mx.array) -> list[mx.array]:
+    """Return a discriminator's logits, which spectral normalisation keeps small, on a scale that suits the hinge."""
+    return [_STEEPNESS * logits for logits in critic(pictures)]
+
+
 def _exchanged(pool: mx.array, shown: mx.array, key: mx.array) -> tuple[mx.array, mx.array]:
-    """Give half of the new crops into the pool for older ones; return what to show, and the pool.
+    """Give half of the new pairs into the pool for older ones; return what to show, and the pool.
 
     Reference: Shrivastava et al. 2017, 'Learning from simulated and unsupervised images', section 2.3. arXiv:1612.07828
     """

@@ -54,10 +54,11 @@ def shuffled(crops: mx.array, group: int) -> mx.array:
 
 
 def varied(crops: mx.array, key: mx.array, share: float) -> mx.array:
-    """Give some crops' grain another spectrum, correlation and strength: more kinds of film than the scans are of.
+    """Give some crops other grain: of more kinds of film than the scans are of.
 
-    The residual over the denoised crop is filtered, r + a (blur(r) - r) with a in [-0.7, 0.9], drawn towards a random
-    mean of its channels by up to 0.9, and multiplied by 0.6 to 1.6 in each channel. It stays real grain in all else.
+    In half of them it is made from their own, in half from white noise, which is what developing scatters halides of.
+    Either is filtered in each channel, r + a (blur(r) - r) with a in [-0.9, 0.9], drawn towards a random mean of the
+    channels by up to 0.95, and brought to 0.6 to 1.6 times the deviation that the crop's grain has on its flat areas.
 
     Args:
         crops: A batch.
@@ -66,20 +67,30 @@ def varied(crops: mx.array, key: mx.array, share: float) -> mx.array:
 
     Shape: (B, H, W, 3), uint8 -> the same
     """
-    keys = mx.random.split(key, 5)
+    keys = mx.random.split(key, 7)
 
-    def draw(index: int, low: float, high: float, channels: int = 1) -> mx.array:
+    def draw(index: int, low: float, high: float, channels: int = 3) -> mx.array:
         return mx.random.uniform(low, high, (len(crops), 1, 1, channels), key=keys[index])
 
     film = crops.astype(mx.float32) / 255
     base = guided_base(film, radius=8, epsilon=0.01)
-    grain = film - base
-    grain = grain + draw(0, -0.7, 0.9) * (averaged(grain, _BINOMIAL) - grain)
-    weight = draw(1, 0, 1, 3)
+    flat = flat_areas(film).astype(mx.float32)
+    strength = _deviation(film - base, flat) * mx.exp(draw(0, -0.5, 0.5))
+    grain = mx.where(draw(1, 0, 1, 1) < 0.5, film - base, mx.random.normal(film.shape, key=keys[2]))
+    grain = grain + draw(3, -0.9, 0.9) * (averaged(grain, _BINOMIAL) - grain)
+    grain = grain / mx.maximum(_deviation(grain, flat), 1e-6)
+    weight = draw(4, 0, 1)
     mean = (grain * weight).sum(-1, keepdims=True) / weight.sum(-1, keepdims=True)
-    grain = (grain + draw(2, 0, 0.9) * (mean - grain)) * mx.exp(draw(3, -0.5, 0.5, 3))
+    grain = grain + draw(5, 0, 0.95, 1) * (mean - grain)
+    grain = grain * strength / mx.maximum(_deviation(grain, flat), 1e-6)
     other = mx.clip(mx.round((base + grain) * 255), 0, 255).astype(mx.uint8)
-    return mx.where(draw(4, 0, 1) < share, other, crops)
+    return mx.where(draw(6, 0, 1, 1) < share, other, crops)
+
+
+def _deviation(grain: mx.array, weight: mx.array) -> mx.array:
+    """Return each channel's deviation where it counts; (B, H, W, 3) -> (B, 1, 1, 3)."""
+    squares = (grain * grain * weight).sum((1, 2), keepdims=True)
+    return mx.sqrt(squares / mx.maximum(weight.sum((1, 2), keepdims=True), 1))
 
 
 def examples(crops: mx.array, config: ReconstructorConfig) -> Examples:
