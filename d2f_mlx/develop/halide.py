@@ -97,11 +97,7 @@ class HalideEngine:
     def _statistics_for(self, long_side: int) -> HalideStatistics:
         if self._stock is None:
             return self._own
-        config = self._config
-        if self._stock.halides and not (config.film_format or config.enlargement != 1 or config.exposure_index):
-            return self._stock.halides
-        grain = scanned(self._stock, config, self._scanner, long_side, strength=1.0)
-        return film_halides(grain, self._own)
+        return film_halides(scanned(self._stock, self._config, self._scanner, long_side, strength=1.0), self._own)
 
     def scattered(self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> Halides:
         """Scatter halides over one tile: those of a stock's own grain, or of a field with the film's statistics."""
