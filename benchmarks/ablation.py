@@ -95,9 +95,9 @@ class Roll:
         config = DevelopConfig(grain="halide", colour="photo", reconstructor=network)
         return measured(grained(Developer(config, stock=self.stock), self.base, seed))
 
-    def row(self, name: str, network: str, key: int, **also: object) -> dict[str, object]:
+    def row(self, name: str, network: str, draw: int, **also: object) -> dict[str, object]:
         """Return a line of the table."""
-        summary = compare(self.grain(network, key), self.film).summary()
+        summary = compare(self.grain(network, draw), self.film).summary()
         figures = {FIGURES[figure].title: f"{summary[figure]:.4f}" for figure in INDISTINGUISHABLE}
         return {"losses": name, "roll": self.name, **figures, **also}
 
@@ -109,9 +109,9 @@ def rows_of(rolls: Sequence[Roll], arguments: argparse.Namespace) -> list[dict[s
         for seed in arguments.seeds if variant == arguments.winner else arguments.seeds[:1]:
             folder = Path(arguments.out) / f"{variant}-{seed}"
             minutes = trained(folder, arguments, variant, seed)
-            for key in (0, 1) if variant == arguments.winner and seed == arguments.seeds[0] else (0,):
-                also = {"training": seed, "key": key, "minutes": round(minutes, 1)}
-                rows += [roll.row(variant, str(folder), key, **also) for roll in rolls]
+            for draw in (0, 1) if variant == arguments.winner and seed == arguments.seeds[0] else (0,):
+                also = {"training": seed, "grain": draw, "minutes": round(minutes, 1)}
+                rows += [roll.row(variant, str(folder), draw, **also) for roll in rolls]
     return rows
 
 
