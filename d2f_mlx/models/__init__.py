@@ -9,6 +9,7 @@ from .unet import UNet
 from .vgg import VGG
 
 __all__ = [
+    "VGG",
     "DIANet",
     "Harmony",
     "Independent",
@@ -20,4 +21,3 @@ __all__ = [
     "ResNetConfig",
     "UNet",
 ]
-__all__ = ["VGG", "DIANet", "Harmony", "Independent", "Reconstructor", "ReconstructorConfig", "UNet"]
