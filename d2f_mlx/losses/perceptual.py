@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import mlx.core as mx
 
+from .pixel import average, mse
+
 Trunk = Callable[[mx.array, Sequence[str]], Mapping[str, mx.array]]
 
 LPIPS_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
@@ -40,16 +42,16 @@ def gram_distance(prediction: mx.array, target: mx.array) -> mx.array:
     Shape: features (B, H, W, C), the target's H and W may differ -> scalar
     Reference: Gatys, Ecker and Bethge 2015, equation 4. arXiv:1508.06576
     """
-    return mx.square(gram(prediction) - gram(target)).mean() / 4
+    return average(mx.square(gram(prediction) - gram(target))) / 4
 
 
 def content_distance(prediction: mx.array, target: mx.array) -> mx.array:
     """Return the mean squared difference of one layer's features.
 
-    Shape: (B, H, W, C) -> scalar
+    Shape: (B, H, W, C), (B, H, W, C) -> scalar
     Reference: Johnson, Alahi and Fei-Fei 2016, section 3.2. arXiv:1603.08155
     """
-    return mx.square(prediction.astype(mx.float32) - target.astype(mx.float32)).mean()
+    return mse(prediction, target)
 
 
 def fidelity(prediction: mx.array, target: mx.array, trunk: Trunk) -> mx.array:
@@ -94,7 +96,7 @@ def lpips(prediction: mx.array, target: mx.array, trunk: Trunk, heads: Mapping[s
     if missing := [name for name in LPIPS_LAYERS if name not in heads]:
         raise ValueError(f"lpips expects heads for {', '.join(LPIPS_LAYERS)}, got none for {', '.join(missing)}")
     found, wanted = (trunk((pictures + 1) / 2, LPIPS_LAYERS) for pictures in (prediction, target))
-    parts = [(mx.square(_unit(found[name]) - _unit(wanted[name])) @ heads[name]).mean() for name in LPIPS_LAYERS]
+    parts = [average(mx.square(_unit(found[name]) - _unit(wanted[name])) @ heads[name]) for name in LPIPS_LAYERS]
     return mx.stack(parts).sum()
 
 

@@ -72,6 +72,16 @@ def test_content_distance_is_the_mean_square():
     assert float(content_distance(mx.array(one), mx.array(two))) == pytest.approx(expected, rel=ROUNDING)
 
 
+def test_distances_of_large_features_are_precise():
+    features = mx.full((1, 1000, 1000, 4), 0.6575811)
+    assert float(content_distance(features, mx.zeros_like(features))) == pytest.approx(0.6575811**2, rel=1e-4)
+
+
+def test_features_that_would_broadcast_are_refused():
+    with pytest.raises(ValueError, match="expects arrays of one shape"):
+        content_distance(mx.zeros((2, 4, 4, 3)), mx.zeros((1, 4, 4, 3)))
+
+
 def test_fidelity_is_of_normalised_features():
     one, two = drawn(FIDELITY, 0), drawn(FIDELITY, 1)
 
