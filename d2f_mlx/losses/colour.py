@@ -6,9 +6,7 @@ import mlx.core as mx
 
 from ..color import SRGB, RGBSpace, to_lab
 from ..color.spaces import transform
-from .pixel import alike, average
-
-_TINY = 1e-12  # under a square root, which has no gradient at zero
+from .pixel import TINY, alike, average
 
 
 def delta_e_76(prediction: mx.array, target: mx.array, space: RGBSpace = SRGB) -> mx.array:
@@ -28,7 +26,7 @@ def delta_e_76(prediction: mx.array, target: mx.array, space: RGBSpace = SRGB) -
     first, second = (
         to_lab(transform(space.to_xyz, space.decode(picture)), space.white_xyz) for picture in alike(prediction, target)
     )
-    return average(mx.sqrt(mx.square(first - second).sum(axis=-1) + _TINY))
+    return average(mx.sqrt(mx.square(first - second).sum(axis=-1) + TINY))
 
 
 def histogram_distance(prediction: mx.array, target: mx.array, bins: int = 32) -> mx.array:

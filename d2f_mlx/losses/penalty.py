@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 
 import mlx.core as mx
 
-from .pixel import alike, average, sums
-
-_TINY = 1e-12  # under a square root, which has no gradient at zero
+from .pixel import TINY, alike, average, sums
 
 
 def wasserstein_critic(fake: mx.array, real: mx.array) -> mx.array:
@@ -52,7 +50,7 @@ def gradient_norms(critic: Callable[[mx.array], mx.array], pictures: mx.array) -
     Shape: (B, ...) -> (B,)
     """
     gradients = mx.grad(lambda at: critic(at).sum())(pictures).astype(mx.float32)
-    return mx.sqrt(sums(mx.square(gradients)) + _TINY)
+    return mx.sqrt(sums(mx.square(gradients)) + TINY)
 
 
 def gradient_penalty(norms: mx.array) -> mx.array:

@@ -6,6 +6,8 @@ import math
 
 import mlx.core as mx
 
+TINY = 1e-12
+"""Added under a square root, which has no gradient at zero."""
 _LEAST_ERROR = 1e-10  # of the squared range: 100 dB
 
 
