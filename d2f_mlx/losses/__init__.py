@@ -1,6 +1,6 @@
 """Losses: pure functions (prediction, target, ...) -> scalar mean, and how they are weighed against each other."""
 
-from .adversarial import paired_hinge, r1, relativistic_hinge
+from .adversarial import paired_hinge, relativistic_hinge, wasserstein_critic, wasserstein_generator
 from .colour import delta_e_76, histogram_distance, sliced_wasserstein
 from .frequency import fourier
 from .grain import covariance, deviation, spectrum
@@ -12,8 +12,7 @@ from .penalty import (
     interpolates,
     one_sided_penalty,
     penalty_weight,
-    wasserstein_critic,
-    wasserstein_generator,
+    r1,
 )
 from .perceptual import FIDELITY, LPIPS_LAYERS, content_distance, fidelity, gram, gram_distance, lpips
 from .pixel import charbonnier, mse, psnr, total_variation

@@ -1,10 +1,12 @@
-"""What two networks learn from one another: the relativistic average hinge, and a penalty on the critic's slope."""
+"""What two networks learn from one another: relativistic hinges, and Wasserstein's distance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import mlx.core as mx
+
+from .pixel import average
 
 
 def relativistic_hinge(real: Sequence[mx.array], fake: Sequence[mx.array]) -> tuple[mx.array, mx.array]:
@@ -50,19 +52,19 @@ def _hinge(margin: mx.array) -> mx.array:
     return mx.maximum(1 - margin, 0).mean()
 
 
-def r1(critic: Callable[[mx.array], Sequence[mx.array]], real: mx.array) -> mx.array:
-    """Return the R1 penalty, half the mean squared length of the critic's gradient at real pictures.
+def wasserstein_critic(real: mx.array, fake: mx.array) -> mx.array:
+    """Return a critic's loss, mean D(fake) - mean D(real), of its scores; minus it estimates the Wasserstein distance.
 
-    The critic's value for a picture is the mean of its logits over patches, averaged over scales.
-
-    Shape: real (B, H, W, C)
-    Reference: Mescheder et al. 2018, 'Which training methods for GANs do actually converge?', equation 9.
-        arXiv:1801.04406
+    Shape: (...), (...) -> ()
+    Reference: Arjovsky, Chintala and Bottou 2017, 'Wasserstein GAN', algorithm 1. arXiv:1701.07875
     """
+    return average(fake.astype(mx.float32)) - average(real.astype(mx.float32))
 
-    def value(pictures: mx.array) -> mx.array:
-        logits = critic(pictures)
-        return sum((scale.mean((1, 2, 3)).sum() for scale in logits), mx.array(0.0)) / len(logits)
 
-    slope = mx.grad(value)(real)
-    return (slope * slope).sum((1, 2, 3)).mean() / 2
+def wasserstein_generator(fake: mx.array) -> mx.array:
+    """Return a generator's loss, -mean D(fake), of the critic's scores.
+
+    Shape: (...) -> ()
+    Reference: Arjovsky, Chintala and Bottou 2017, 'Wasserstein GAN', algorithm 1. arXiv:1701.07875
+    """
+    return -average(fake.astype(mx.float32))

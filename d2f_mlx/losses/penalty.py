@@ -1,39 +1,21 @@
-"""Wasserstein adversarial losses, and penalties that hold the critic's gradient."""
+"""Penalties that hold the gradient of a critic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import mlx.core as mx
 
-from .pixel import TINY, alike, average, sums
+from .pixel import TINY, alike, sums
 
 
-def wasserstein_critic(fake: mx.array, real: mx.array) -> mx.array:
-    """Return a critic's loss, mean D(fake) - mean D(real), of its scores; minus it estimates the Wasserstein distance.
-
-    Shape: (...), (...) -> ()
-    Reference: Arjovsky, Chintala and Bottou 2017, 'Wasserstein GAN', algorithm 1. arXiv:1701.07875
-    """
-    return average(fake.astype(mx.float32)) - average(real.astype(mx.float32))
-
-
-def wasserstein_generator(fake: mx.array) -> mx.array:
-    """Return a generator's loss, -mean D(fake), of the critic's scores.
-
-    Shape: (...) -> ()
-    Reference: Arjovsky, Chintala and Bottou 2017, 'Wasserstein GAN', algorithm 1. arXiv:1701.07875
-    """
-    return -average(fake.astype(mx.float32))
-
-
-def interpolates(fake: mx.array, real: mx.array, key: mx.array) -> mx.array:
-    """Mix each fake picture with a real one, in a share drawn evenly from [0, 1].
+def interpolates(real: mx.array, fake: mx.array, key: mx.array) -> mx.array:
+    """Mix each real picture with a fake one, in a share drawn evenly from [0, 1].
 
     Shape: (B, ...), (B, ...) -> (B, ...)
     """
-    fake, real = alike(fake, real)
-    share = mx.random.uniform(shape=(fake.shape[0],) + (1,) * (fake.ndim - 1), key=key)
+    real, fake = alike(real, fake)
+    share = mx.random.uniform(shape=(real.shape[0],) + (1,) * (real.ndim - 1), key=key)
     return real + share * (fake - real)
 
 
@@ -45,12 +27,11 @@ def gradient_norms(critic: Callable[[mx.array], mx.array], pictures: mx.array) -
 
     Args:
         critic: Returns scores, one or more for each picture.
-        pictures: Where; `interpolates` of fake and real ones.
+        pictures: Where; `interpolates` of real and fake ones.
 
     Shape: (B, ...) -> (B,)
     """
-    gradients = mx.grad(lambda at: critic(at).sum())(pictures).astype(mx.float32)
-    return mx.sqrt(sums(mx.square(gradients)) + TINY)
+    return mx.sqrt(_squared_norms(critic, pictures) + TINY)
 
 
 def gradient_penalty(norms: mx.array) -> mx.array:
@@ -69,6 +50,26 @@ def one_sided_penalty(norms: mx.array) -> mx.array:
     Reference: Chen et al. 2018, 'Deep Photo Enhancer'. doi:10.1109/CVPR.2018.00660
     """
     return mx.maximum(norms - 1, 0).mean()
+
+
+def r1(critic: Callable[[mx.array], Sequence[mx.array]], real: mx.array) -> mx.array:
+    """Return the R1 penalty, half the mean squared norm of the critic's gradient at real pictures.
+
+    The critic's score of a picture is the mean of its logits over patches, averaged over scales.
+
+    Args:
+        critic: Returns logits, an array (B, h, w, 1) a scale.
+        real: Pictures.
+
+    Shape: real (B, H, W, C) -> ()
+    Reference: Mescheder et al. 2018, 'Which training methods for GANs do actually converge?', equation 9.
+        arXiv:1801.04406
+    """
+
+    def score(pictures: mx.array) -> mx.array:
+        return mx.stack([logits.mean((1, 2, 3)) for logits in critic(pictures)]).mean(0)
+
+    return _squared_norms(score, real).mean() / 2
 
 
 def penalty_weight(weight: float = 10.0, window: int = 50) -> dict[str, mx.array]:
@@ -115,3 +116,9 @@ def adapted(
     changes = (age >= window.size) & (factor != 1)
     weight = mx.where(changes, mx.clip(state["weight"] * factor, *limits), state["weight"])
     return {"weight": weight, "norms": window, "age": mx.where(changes, 0, age)}
+
+
+def _squared_norms(critic: Callable[[mx.array], mx.array], pictures: mx.array) -> mx.array:
+    """Square and add up the gradient of each picture's score by its pixels: (B, ...) -> (B,)."""
+    gradients = mx.grad(lambda at: critic(at).sum())(pictures).astype(mx.float32)
+    return sums(mx.square(gradients))

@@ -12,8 +12,7 @@ import mlx.optimizers as optim
 import numpy as np
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
-from ..losses import WeightSchedule, normalised, paired_hinge, running_scale, weighted
-from ..losses.adversarial import r1
+from ..losses import WeightSchedule, normalised, paired_hinge, r1, running_scale, weighted
 from ..models import MultiscaleDiscriminator, PatchDiscriminator, Reconstructor, ReconstructorConfig
 from .config import TrainConfig
 from .examples import Examples, as_film, examples, shuffled, statistics, varied
