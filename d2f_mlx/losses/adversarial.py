@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-from .pixel import average
+from .pixel import alike, average
 
 
 def relativistic_hinge(real: Sequence[mx.array], fake: Sequence[mx.array]) -> tuple[mx.array, mx.array]:
@@ -21,7 +21,8 @@ def relativistic_hinge(real: Sequence[mx.array], fake: Sequence[mx.array]) -> tu
 
     Reference: Jolicoeur-Martineau 2019, 'The relativistic discriminator', appendix D. arXiv:1807.00734
     """
-    pairs = [(r - f.mean(), f - r.mean()) for r, f in zip(real, fake, strict=True)]
+    scores = [(r.astype(mx.float32), f.astype(mx.float32)) for r, f in zip(real, fake, strict=True)]
+    pairs = [(r - average(f), f - average(r)) for r, f in scores]
     critic = sum((_hinge(r) + _hinge(-f) for r, f in pairs), mx.array(0.0)) / (2 * len(pairs))
     generator = sum((_hinge(-r) + _hinge(f) for r, f in pairs), mx.array(0.0)) / (2 * len(pairs))
     return critic, generator
@@ -39,17 +40,18 @@ def paired_hinge(real: Sequence[mx.array], fake: Sequence[mx.array]) -> tuple[mx
         fake: For imitations of the same pictures, in the same order.
 
     Shape: each (B, h, w, 1)
+    Raises: ValueError if real and fake logits differ in shape.
     Reference: Jolicoeur-Martineau 2019, 'The relativistic discriminator', section 4 (RSGAN), with pairs that belong
         together and a hinge. arXiv:1807.00734
     """
-    margins = [(r - f).mean((1, 2, 3)) for r, f in zip(real, fake, strict=True)]
+    margins = [mx.subtract(*alike(r, f)).mean((1, 2, 3)) for r, f in zip(real, fake, strict=True)]
     critic = sum((_hinge(m) for m in margins), mx.array(0.0)) / len(margins)
     generator = sum((_hinge(-m) for m in margins), mx.array(0.0)) / len(margins)
     return critic, generator
 
 
 def _hinge(margin: mx.array) -> mx.array:
-    return mx.maximum(1 - margin, 0).mean()
+    return average(mx.maximum(1 - margin, 0))
 
 
 def wasserstein_critic(real: mx.array, fake: mx.array) -> mx.array:
