@@ -184,7 +184,7 @@ def check_gradients(name, kind, trunk, heads):
         "fidelity": lambda a, b: fidelity(a, b, trunk),
         "gram": lambda a, b: gram_distance(trunk(a, ["relu3_1"])["relu3_1"], trunk(b, ["relu3_1"])["relu3_1"]),
     }
-    step = mx.compile(mx.value_and_grad(losses[name], argnums=(0, 1)))
+    step = mx.value_and_grad(losses[name], argnums=(0, 1))
     for one in (same, picture):
         value, gradients = step(one, same)
         assert np.isfinite(float(value))
@@ -194,17 +194,15 @@ def check_gradients(name, kind, trunk, heads):
             assert not any(np.array(g).any() for g in gradients)
 
 
-@pytest.mark.parametrize("name", ["lpips", "fidelity"])
+@pytest.mark.parametrize("name", ["lpips", "fidelity", "gram"])
 @pytest.mark.parametrize("kind", ["equal", "plain", "black"])
 def test_gradients_are_finite_where_there_is_nothing_to_see(name, kind):
     check_gradients(name, kind, small, {name: mx.ones((8,)) for name in LPIPS_LAYERS})
 
 
-@pytest.mark.slow  # compiles for 10 seconds
 @pytest.mark.parametrize(("name", "depth"), [("lpips", 16), ("fidelity", 19), ("gram", 19)])
-@pytest.mark.parametrize("kind", ["equal", "plain", "black"])
-def test_gradients_through_the_network_are_finite(name, depth, kind):
-    check_gradients(name, kind, VGG(depth), lpips_heads())
+def test_gradients_through_the_network_are_finite(name, depth):
+    check_gradients(name, "plain", VGG(depth), lpips_heads())  # where all that is pooled is equally large
 
 
 def test_a_layer_without_a_head_is_refused():
