@@ -48,13 +48,13 @@ def test_torchvisions_safetensors_are_read(tensors, network, tmp_path):
 
 @pytest.mark.parametrize("suffix", ["pth", "pt"])
 def test_torchvisions_own_file_is_read(tensors, network, tmp_path, suffix):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=".pth files need the extra `torch`")
     torch.save({name: torch.from_numpy(a) for name, a in tensors.items()}, tmp_path / f"vgg16.{suffix}")
     assert_is(checkpoint.pretrained_vgg(tmp_path / f"vgg16.{suffix}", 16), network)
 
 
 def test_half_precision_is_read(tensors, tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=".pth files need the extra `torch`")
     torch.save({name: torch.from_numpy(a).bfloat16() for name, a in tensors.items()}, tmp_path / "vgg16.pth")
     loaded = checkpoint.pretrained_vgg(tmp_path / "vgg16.pth", 16)
     name = "features.24.weight"
@@ -83,7 +83,7 @@ def test_the_other_depths_file_is_refused(tensors, tmp_path):
 
 @pytest.mark.parametrize("kind", ["pickled", "saved", "damaged", "whole training"])
 def test_what_is_not_weights_is_refused_and_never_unpickled(tmp_path, kind):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=".pth files need the extra `torch`")
     path = tmp_path / "a.pth"
     if kind == "pickled":
         path.write_bytes(pickle.dumps({"features.0.weight": Bomb()}, protocol=2))
@@ -99,7 +99,7 @@ def test_what_is_not_weights_is_refused_and_never_unpickled(tmp_path, kind):
 
 
 def test_a_truncated_file_is_refused(tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=".pth files need the extra `torch`")
     torch.save({"features.0.weight": torch.ones(2)}, tmp_path / "a.pth")
     (tmp_path / "a.pth").write_bytes((tmp_path / "a.pth").read_bytes()[:300])
     with pytest.raises(ValueError, match=r"a\.pth: cannot be read as weights \("):

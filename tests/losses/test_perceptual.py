@@ -132,7 +132,7 @@ def test_pictures_are_brought_to_the_trunks_range():
 
 def package(monkeypatch, state):
     """Return the package lpips with a trunk's weights; it wants torchvision for the empty trunk only."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="a rival: comes with the extra `rivals`")
     modules, inputs = [], 3
     for width, count in zip((64, 128, 256, 512, 512), (2, 2, 3, 3, 3), strict=True):
         for _ in range(count):
@@ -146,12 +146,12 @@ def package(monkeypatch, state):
     stand_in = ModuleType("torchvision")
     stand_in.models = SimpleNamespace(vgg16=lambda pretrained: SimpleNamespace(features=features))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torchvision", stand_in)
-    reference = pytest.importorskip("lpips")
+    reference = pytest.importorskip("lpips", reason="a rival: comes with the extra `rivals`")
     return reference.LPIPS(net="vgg", pnet_rand=True, verbose=False)
 
 
 def test_lpips_is_the_packages(monkeypatch):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="a rival: comes with the extra `rivals`")
     network, size = VGG(16, seed=1), (35, 33)
     state = {name.removeprefix("features."): np.array(a) for name, a in tree_flatten(network.parameters())}
     rng = np.random.default_rng(0)

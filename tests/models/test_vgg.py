@@ -81,7 +81,7 @@ def test_activations_are_numpys(depth):
 
 @pytest.mark.parametrize("depth", [16, 19])
 def test_activations_and_gradients_are_pytorchs(depth):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="a rival: comes with the extra `rivals`")
     network, x = with_biases(VGG(depth, seed=2)), picture(2, 35, 33, 3)
     modules, inputs = [], 3
     for width, places in zip((64, 128, 256, 512, 512), PLACES[depth], strict=True):
