@@ -126,8 +126,7 @@ def load_arrays(path: str | Path) -> tuple[dict[str, mx.array], dict[str, str]]:
         arrays, metadata = mx.load(str(path), format="safetensors", return_metadata=True)  # type: ignore[misc]
         return dict(arrays), dict(metadata)  # type: ignore[arg-type]
     except Exception as error:  # MLX, zipfile and NumPy each raise their own kinds for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: cannot be read as weights ({reason})") from None
+        raise _unreadable(path, error) from None
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
@@ -181,8 +180,12 @@ def _torchvision(path: Path) -> dict[str, mx.array]:
     except UnpicklingError:  # PyTorch's own words advise to load it unsafely
         raise ValueError(f"{path}: not weights: it is damaged, or holds something other than tensors by name") from None
     except Exception as error:  # of many kinds, for damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: cannot be read as weights ({reason})") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ValueError(f"{path}: cannot be read as weights ({reason})")
 
 
 def _fit(model: nn.Module, found: Mapping[str, mx.array], path: str | Path) -> None:

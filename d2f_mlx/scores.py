@@ -52,8 +52,7 @@ def accuracy_interval(
         right, crops = (np.array([count(picture) for picture in pictures]) for count in (np.sum, len))
         drawn = rng.integers(0, len(pictures), (_RESAMPLES, len(pictures)))
         means += right[drawn].sum(1) / crops[drawn].sum(1) / len(classes)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return _middle(means, level)
 
 
 def auc_interval(
@@ -90,5 +89,9 @@ def auc_interval(
         times[1] = times[0]
     pairs = (times[0] @ crops[0]) * (times[1] @ crops[1])
     found = ((times[0] @ above) * times[1]).sum(1) / pairs
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return _middle(found, level)
+
+
+def _middle(draws: np.ndarray, level: float) -> tuple[float, float]:
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
