@@ -85,7 +85,9 @@ def deviation(
 def covariance(prediction: mx.array, target: mx.array, weight: mx.array, unit: float = 0.04) -> mx.array:
     """Compare the channels' correlations, crop by crop: mean |rho_prediction - rho_target| over pairs of channels."""
     found, film = (_correlations(x * weight, unit) for x in (prediction, target))
-    return _mean(mx.abs(found - film).mean((1, 2)) * 1.5, _counts(weight))  # 6 of the 9 entries are pairs
+    channels = target.shape[-1]
+    pairs = max(channels * (channels - 1), 1)  # each is twice in the matrix
+    return _mean(mx.abs(found - film).sum((1, 2)) / pairs, _counts(weight))
 
 
 def _correlations(x: mx.array, unit: float) -> mx.array:

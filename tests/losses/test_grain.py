@@ -99,3 +99,11 @@ def test_compiled_equals_eager(name):
     assert compiled[0].item() == pytest.approx(eager[0].item(), rel=ROUNDING)
     largest = np.abs(np.array(eager[1])).max()
     np.testing.assert_allclose(np.array(compiled[1]), np.array(eager[1]), rtol=0, atol=ROUNDING * largest)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_covariance_is_averaged_over_pairs_of_channels(channels):
+    field = grain(4, (1, 64, 64, 3))
+    alike = mx.broadcast_to(field[..., :1], field.shape)[..., :channels]
+    found = covariance(alike, field[..., :channels], ones((1, 64, 64, 1)), UNIT).item()
+    assert found == pytest.approx(1 if channels > 1 else 0, abs=0.05)
