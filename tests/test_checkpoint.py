@@ -68,6 +68,7 @@ def test_the_files_are_what_others_expect(saved, model):
     assert sorted(p.name for p in saved.iterdir()) == ["config.json", "model.safetensors"]
     assert_same_weights(load_file(saved / "model.safetensors"), weights(model))
     settings = {"network": "dianet", "way": "absolute", "halides": "peaks", "channels": "harmony", "width": 24}
+    settings["noise"] = 0
     assert json.loads((saved / "config.json").read_text()) == {"kind": "reconstructor", **settings}
 
 
