@@ -87,6 +87,22 @@ def test_the_residual_way_needs_a_base():
         Reconstructor(ReconstructorConfig("dianet"))(halides, mask)
 
 
+def test_noise_reaches_its_own_channel_alone_where_channels_are_independent():
+    mx.random.seed(5)
+    model = Reconstructor(ReconstructorConfig("dianet", channels="independent", width=24, noise=2))
+    halides, mask, base = inputs(16, 24)
+    noise = mx.random.normal((1, 16, 24, 6))
+    green = mx.array([0.0, 1, 0, 0, 1, 0])  # of both maps
+    moved = model(halides, mask, base, noise + green) - model(halides, mask, base, noise)
+    assert (np.abs(np.array(moved)).max((0, 1, 2)) > 0).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("noise", [-1, 5])
+def test_maps_of_noise_are_few(noise):
+    with pytest.raises(ValueError, match=f"noise from 0 to 4, got {noise}"):
+        ReconstructorConfig(noise=noise)
+
+
 def test_overlap_covers_network_prior_and_window_and_keeps_tiles_aligned(model):
     # The prior reaches 8 pixels, a halide's own 3x3 window one.
     assert model.overlap >= model.network.reach + 8 + 1
