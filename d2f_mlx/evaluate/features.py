@@ -12,6 +12,7 @@ import numpy as np
 from ..data import grid_crops
 from ..film.samples import srgb_pixels
 from ..losses import gram
+from ..losses.perceptual import Trunk
 from .anchors import Picture, halves
 
 CONTENT = ("conv4_2", "conv5_2")
@@ -84,7 +85,7 @@ class FeatureComparison:
 def compare_features(
     film: Sequence[Picture],
     digital: Sequence[Picture],
-    network: Callable[[mx.array, Sequence[str]], Mapping[str, mx.array]],
+    network: Trunk,
     layers: Sequence[str] = (*STYLE, *CONTENT),
     *,
     rolls: Sequence[object] | None = None,

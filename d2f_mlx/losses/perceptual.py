@@ -13,6 +13,7 @@ import mlx.core as mx
 from .pixel import average, mse
 
 Trunk = Callable[[mx.array, Sequence[str]], Mapping[str, mx.array]]
+"""A network of features, as `models.VGG` is."""
 
 LPIPS_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 """The layers of VGG16 that LPIPS looks at."""
