@@ -11,8 +11,7 @@ import numpy as np
 
 from .. import images
 from ..color import RGBSpace, managed
-
-_BRIGHTEST = 2.0  # floats a little above white are clipped, floats in [0, 255] refused
+from ..images.pixels import check_values
 
 
 @mx.compile
@@ -55,12 +54,5 @@ def checked(photo: np.ndarray | mx.array) -> np.ndarray:
     pixels = np.asarray(photo)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ValueError(f"develop expects a photo (H, W, 3), got shape {pixels.shape}")
-    if pixels.dtype in (np.uint8, np.uint16):
-        return pixels
-    if not np.issubdtype(pixels.dtype, np.floating):
-        raise ValueError(f"develop expects uint8, uint16 or float pixels, got {pixels.dtype}")
-    if not np.isfinite(pixels).all():
-        raise ValueError("develop expects finite pixels, got NaN or infinity")
-    if pixels.max() > _BRIGHTEST:
-        raise ValueError(f"develop expects float pixels in [0, 1], got up to {pixels.max():.4g}")
-    return np.clip(pixels, 0, 1).astype(np.float32)
+    check_values("develop", pixels)
+    return pixels if pixels.dtype in (np.uint8, np.uint16) else np.clip(pixels, 0, 1).astype(np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .. import images
-from ..images.pixels import check_shape, with_bits
+from ..images.pixels import check_shape, check_values, with_bits
 from ..models import ResNet
 
 PATCH = 224
@@ -22,9 +22,8 @@ FILM_LIKE = 0.5
 _BATCH = 8  # patches; one layer's columns of 224 x 224 take 230 MB on a CPU
 _LONGEST, _NARROWEST = 1600, 320
 _BAR, _TEXT, _GAP = 14, 13, 8
+# Okabe and Ito's blue and vermilion, which people with any colour vision can tell apart, and between them white.
 _COLOURS = np.array([[0, 114, 178], [240, 240, 240], [213, 94, 0]], np.float32)
-"""Okabe and Ito's blue and vermilion, which people with any colour vision can tell apart, and between them white."""
-_BRIGHTEST = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,13 +166,8 @@ def _places(length: int, patch: int, stride: int) -> np.ndarray:
 def _eight_bits(picture: np.ndarray | str | Path) -> np.ndarray:
     pixels = picture if isinstance(picture, np.ndarray) else images.read(picture).pixels
     check_shape("judge", pixels)
-    if np.issubdtype(pixels.dtype, np.floating):
-        if pixels.max() > _BRIGHTEST:
-            raise ValueError(f"judge expects float pixels in [0, 1], got up to {pixels.max():.4g}")
-        return images.from_float(pixels)
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"judge expects uint8, uint16 or float pixels, got {pixels.dtype}")
-    return with_bits(pixels, 8)
+    check_values("judge", pixels)
+    return images.from_float(pixels) if np.issubdtype(pixels.dtype, np.floating) else with_bits(pixels, 8)
 
 
 def _cover(starts: np.ndarray, patch: int, length: int, shown: int) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_BRIGHTEST = 2.0  # floats a little above white are clipped, floats in [0, 255] refused
+
 
 def to_float(pixels: np.ndarray) -> np.ndarray:
     """Scale decoded integers to float32 [0, 1].
@@ -44,6 +46,18 @@ def check_shape(caller: str, pixels: np.ndarray) -> None:
     """Raise ValueError unless pixels are (H, W, 3) and not empty."""
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise ValueError(f"{caller} expects pixels of shape (H, W, 3), none of them 0, got {pixels.shape}")
+
+
+def check_values(caller: str, pixels: np.ndarray) -> None:
+    """Raise ValueError unless pixels are uint8, uint16, or finite floats of which none is far above 1."""
+    if pixels.dtype in (np.uint8, np.uint16):
+        return
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise ValueError(f"{caller} expects uint8, uint16 or float pixels, got {pixels.dtype}")
+    if not np.isfinite(pixels).all():
+        raise ValueError(f"{caller} expects finite pixels, got NaN or infinity")
+    if pixels.max() > _BRIGHTEST:
+        raise ValueError(f"{caller} expects float pixels in [0, 1], got up to {pixels.max():.4g}")
 
 
 def with_bits(pixels: np.ndarray, bits: int) -> np.ndarray:
