@@ -40,7 +40,7 @@ def gram_distance(prediction: mx.array, target: mx.array) -> mx.array:
 
     For features of one size this is Gatys' sum (G - A)^2 / (4 C^2 M^2), as `gram` divides by M already.
 
-    Shape: features (B, H, W, C), the target's H and W may differ -> scalar
+    Shape: features (B, H, W, C), the target's H and W may differ -> ()
     Reference: Gatys, Ecker and Bethge 2015, equation 4. arXiv:1508.06576
     """
     return average(mx.square(gram(prediction) - gram(target))) / 4
@@ -49,7 +49,7 @@ def gram_distance(prediction: mx.array, target: mx.array) -> mx.array:
 def content_distance(prediction: mx.array, target: mx.array) -> mx.array:
     """Return the mean squared difference of one layer's features.
 
-    Shape: (B, H, W, C), (B, H, W, C) -> scalar
+    Shape: (B, H, W, C), (B, H, W, C) -> ()
     Reference: Johnson, Alahi and Fei-Fei 2016, section 3.2. arXiv:1603.08155
     """
     return mse(prediction, target)
@@ -66,7 +66,7 @@ def fidelity(prediction: mx.array, target: mx.array, trunk: Trunk) -> mx.array:
         target: Pictures.
         trunk: VGG19.
 
-    Shape: (B, H, W, 3) -> scalar
+    Shape: (B, H, W, 3) -> ()
     Range: sRGB, [0, 1]
     Reference: Ni et al. 2020, 'Towards unsupervised deep image enhancement with generative adversarial network'.
         arXiv:2012.15020
@@ -89,7 +89,7 @@ def lpips(prediction: mx.array, target: mx.array, trunk: Trunk, heads: Mapping[s
         trunk: VGG16.
         heads: A weight for each channel of each layer in `LPIPS_LAYERS`, as `checkpoint.lpips_heads` reads them.
 
-    Shape: (B, H, W, 3) -> scalar
+    Shape: (B, H, W, 3) -> ()
     Range: sRGB in [-1, 1]; result 0 or more, 0 for equal pictures
     Raises: ValueError for a layer without a head.
     Reference: Zhang et al. 2018, equation 1, whose w is the root of the head's. arXiv:1801.03924
