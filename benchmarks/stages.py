@@ -247,7 +247,7 @@ def rebuilding(engine: HalideEngine, photo: mx.array, key: mx.array, limits: Lim
     network, values = engine._network.network, photo.size
     halides = scatter(photo, engine._own, kind=engine.halides, key=key)
     assert isinstance(network, UNet | DIANet)  # the bundled ones see the channels together
-    base, one = (2 * photo - 1)[None], mx.array(1.0)
+    base, one, origin = (2 * photo - 1)[None], mx.array(1.0), mx.array([0, 0], mx.int32)
     around = [
         Stage(
             f"  prior ({2 * RADIUS + 1} taps)",
@@ -264,7 +264,7 @@ def rebuilding(engine: HalideEngine, photo: mx.array, key: mx.array, limits: Lim
     flop = sum(part.flop or 0 for part in parts)
 
     def rebuilt(photo: mx.array, mask: mx.array, image: mx.array) -> mx.array:
-        return engine._rebuild(photo, mask, image, one, 0)  # no margin is left out
+        return engine._rebuild(photo, mask, image, key, origin, one, 0)  # no margin is left out
 
     rebuild = Stage("rebuilt", rebuilt, [photo, halides.mask, halides.image], flop, True)
     whole = measure(rebuild, limits, repeats)
