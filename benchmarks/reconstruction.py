@@ -4,8 +4,9 @@
     python benchmarks/reconstruction.py rolls/steel_city rolls/lomo_metropolis --json reconstruction.json
 
 Mean squared error and PSNR between film and its reconstruction, pictures in [0, 1], halides included: in the residual
-way over the flat areas that training counts, in the absolute way over all. The rivals are normalised convolution
-(d2f_mlx.grain) and SciPy's linear interpolation of scattered data, with its nearest one outside the hull.
+way over the flat areas that training counts, in the absolute way over all. Of a network that takes noise, one drawing
+is measured. The rivals are normalised convolution (d2f_mlx.grain) and SciPy's linear interpolation of scattered data,
+with its nearest one outside the hull.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from d2f_mlx import checkpoint, images
 from d2f_mlx.data import grid_crops
 from d2f_mlx.grain import normalised_convolution
 from d2f_mlx.models import ReconstructorConfig
-from d2f_mlx.training import Examples, examples
+from d2f_mlx.training import Examples, examples, rebuilt
 
 import mlx.core as mx
 import numpy as np
@@ -50,7 +51,7 @@ def errors(paths: list[Path], config: ReconstructorConfig, name: str, crops: int
     for path in tqdm(paths, desc=name, disable=None):
         batch = examples(mx.array(grid_crops(path, 128, crops)), config)
         results = {
-            "network": network(batch.halides, batch.mask, batch.base),
+            "network": rebuilt(network, batch, mx.random.key(0)),
             "normalised convolution": normalised_convolution(batch.halides, batch.mask),
             "SciPy griddata": mx.array(scattered(batch)),
         }

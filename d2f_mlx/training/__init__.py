@@ -5,7 +5,7 @@ from .animate import Animation
 from .config import Callback, DiscriminatorConfig, Report, TrainConfig
 from .discriminator import check_discriminator, train_discriminator
 from .examination import Examination
-from .examples import Examples, example_pictures, examples
+from .examples import Examples, example_pictures, examples, rebuilt
 from .files import can_resume, check_folder
 from .judge import EVALUATION_CROP, Judge
 from .log import Log
@@ -39,6 +39,7 @@ __all__ = [
     "example_pictures",
     "examples",
     "plan_memory",
+    "rebuilt",
     "train_discriminator",
     "train_reconstructor",
 ]

@@ -15,7 +15,7 @@ from mlx.utils import tree_flatten, tree_map, tree_unflatten
 from ..losses import WeightSchedule, normalised, paired_hinge, r1, running_scale, weighted
 from ..models import MultiscaleDiscriminator, PatchDiscriminator, Reconstructor, ReconstructorConfig
 from .config import TrainConfig
-from .examples import Examples, as_film, examples, shuffled, statistics, varied
+from .examples import Examples, as_film, examples, rebuilt, shuffled, statistics, varied
 from .step import running_mean, schedule
 
 Weighting = Literal["constant", "stepped", "smooth"]
@@ -223,9 +223,7 @@ class AdversarialStep:
         return Examples(*(mx.concatenate([array] * self._times) for array in batch))
 
     def _rebuilt(self, batch: Examples, key: mx.array) -> mx.array:
-        shape = (*batch.base.shape[:3], 3 * self._network.config.noise)
-        noise = mx.random.normal(shape, key=key) if self._network.config.noise else None
-        return as_film(self._network(batch.halides, batch.mask, batch.base, noise), batch.base)
+        return as_film(rebuilt(self._network, batch, key), batch.base)
 
     def _advanced(self, state: dict[str, Any], crops: mx.array, weights: dict[str, mx.array]) -> tuple[Any, Any]:
         key, noise_key, pool_key, vary_key = mx.random.split(state["random"]["key"], 4)
@@ -242,9 +240,9 @@ class AdversarialStep:
 
         def generator_loss(parameters: dict) -> tuple[mx.array, Any]:
             self._network.update(parameters)
-            rebuilt = self._rebuilt(batch, noise_key)
-            losses = {"mse": _error_of_mean(rebuilt, once), **statistics(rebuilt, batch)}
-            shown = _shown(rebuilt, batch)
+            grain = self._rebuilt(batch, noise_key)
+            losses = {"mse": _error_of_mean(grain, once), **statistics(grain, batch)}
+            shown = _shown(grain, batch)
             if critic:
                 losses["adversary"] = paired_hinge(judged(critic, real), judged(critic, shown))[1]
             else:
@@ -323,9 +321,9 @@ def alarms(losses: Mapping[str, float], evaluation: Mapping[str, float] | None) 
     return ""
 
 
-def _error_of_mean(rebuilt: mx.array, once: Examples) -> mx.array:
+def _error_of_mean(grain: mx.array, once: Examples) -> mx.array:
     """Return the squared error of the mean over the noise, without bias, from one or two draws of it."""
-    first, *others = mx.split(rebuilt, len(rebuilt) // len(once.target))
+    first, *others = mx.split(grain, len(grain) // len(once.target))
     product = (first - once.target) * ((others[0] if others else first) - once.target)
     counts = once.weight.sum((1, 2, 3)).sum() * 3
     return (product * once.weight).sum((1, 2, 3)).sum() / mx.maximum(counts, 1) * GAIN**2

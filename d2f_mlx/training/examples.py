@@ -120,12 +120,22 @@ def squared_error(prediction: mx.array, batch: Examples) -> mx.array:
     return mx.stack([squares, batch.weight.sum((1, 2, 3)).sum() * error.shape[-1]])
 
 
-def statistics(rebuilt: mx.array, batch: Examples) -> dict[str, mx.array]:
+def rebuilt(network: Reconstructor, batch: Examples, key: mx.array) -> mx.array:
+    """Have a network rebuild a batch, from noise that ``key`` decides if it takes any.
+
+    Shape: -> (B, H, W, 3)
+    """
+    shape = (*batch.mask.shape[:3], 3 * network.config.noise)
+    noise = mx.random.normal(shape, key=key) if network.config.noise else None
+    return network(batch.halides, batch.mask, batch.base, noise)
+
+
+def statistics(residual: mx.array, batch: Examples) -> dict[str, mx.array]:
     """Return the losses on grain's statistics of rebuilt residuals, by name."""
     return {
-        "spectrum": spectrum(rebuilt, batch.target, batch.weight),
-        "deviation": deviation(rebuilt, batch.target, batch.weight, batch.base),
-        "covariance": covariance(rebuilt, batch.target, batch.weight),
+        "spectrum": spectrum(residual, batch.target, batch.weight),
+        "deviation": deviation(residual, batch.target, batch.weight, batch.base),
+        "covariance": covariance(residual, batch.target, batch.weight),
     }
 
 
@@ -136,13 +146,13 @@ def as_film(residual: mx.array, base: mx.array) -> mx.array:
 
 
 def example_pictures(crop: np.ndarray, network: Reconstructor) -> dict[str, np.ndarray]:
-    """Show a crop of film, its ``halides`` on grey, and the film ``rebuilt`` from them.
+    """Show a crop of film, its ``halides`` on grey, and the film ``rebuilt`` from them, with the same noise every time.
 
     Shape: (H, W, 3), uint8 -> ``halides``, ``rebuilt`` and ``film`` of the same
     """
     batch = examples(mx.array(crop[None]), network.config)
     base = batch.base if network.config.way == "residual" else mx.array(0.0)
     halides = mx.where(batch.mask, batch.halides + base, 0)
-    rebuilt = network(batch.halides, batch.mask, batch.base) + base
-    shown = [mx.clip(mx.round((picture[0] + 1) * 127.5), 0, 255).astype(mx.uint8) for picture in (halides, rebuilt)]
+    film = rebuilt(network, batch, mx.random.key(0)) + base
+    shown = [mx.clip(mx.round((picture[0] + 1) * 127.5), 0, 255).astype(mx.uint8) for picture in (halides, film)]
     return {"halides": np.array(shown[0]), "rebuilt": np.array(shown[1]), "film": crop}

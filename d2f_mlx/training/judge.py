@@ -13,7 +13,7 @@ import numpy as np
 from ..data import grid_crops
 from ..grain import normalised_convolution
 from ..models import Reconstructor
-from .examples import Examples, as_film, examples, squared_error, statistics
+from .examples import Examples, as_film, examples, rebuilt, squared_error, statistics
 
 EVALUATION_CROP = 128
 
@@ -45,16 +45,14 @@ class Judge:
 
         @partial(mx.compile, inputs=network.state)
         def measured(batch: Examples) -> dict[str, mx.array]:
-            shape = (*batch.base.shape[:3], 3 * maps)
-            draws = [mx.random.normal(shape, key=mx.random.key(i)) for i in range(2)] if maps else [None]
-            rebuilt = [network(batch.halides, batch.mask, batch.base, noise) for noise in draws]
-            found = {"mse": squared_error(rebuilt[0], batch)}
+            draws = [rebuilt(network, batch, mx.random.key(i)) for i in range(2 if maps else 1)]
+            found = {"mse": squared_error(draws[0], batch)}
             if network.config.way == "residual":
                 counts = batch.weight.sum()
-                film = as_film(rebuilt[0], batch.base)
+                film = as_film(draws[0], batch.base)
                 found |= {name: mx.stack([x * counts, counts]) for name, x in statistics(film, batch).items()}
             if maps:
-                found["diversity"] = squared_error(rebuilt[0] - rebuilt[1] + batch.target, batch)
+                found["diversity"] = squared_error(draws[0] - draws[1] + batch.target, batch)
                 found["grain"] = squared_error(mx.zeros_like(batch.target), batch)
             return found
 
