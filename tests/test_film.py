@@ -10,7 +10,7 @@ from pathlib import Path
 from d2f_mlx import checkpoint, images
 from d2f_mlx.develop import DevelopConfig, Developer
 from d2f_mlx.grain import density, peaks
-from d2f_mlx.training import Judge
+from d2f_mlx.training import Evaluation
 
 import mlx.core as mx
 import numpy as np
@@ -60,5 +60,5 @@ def test_bundled_networks_beat_normalised_convolution_on_held_out_rolls(name):
     with (DATA / "MANIFEST.tsv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     paths = [DATA / row["file"] for row in rows if Path(row["path"]).parent.name in HELD_OUT]
-    found = Judge(checkpoint.from_pretrained(name), paths, 4)()
+    found = Evaluation(checkpoint.from_pretrained(name), paths, 4)()
     assert found["mse"] < 0.95 * found["rival_mse"]

@@ -14,7 +14,7 @@ from ..data import StreamConfig, roll_names, split_by_roll, usable
 from ..models import ResNetConfig
 from ..training import (
     DiscriminatorConfig,
-    Examination,
+    DiscriminatorEvaluation,
     Report,
     can_resume,
     check_discriminator,
@@ -116,8 +116,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"prepare {meter['prepare_s']:.4f} s, process {meter['process_s']:.4f} s a step, "
             f"compute efficiency {meter['compute_efficiency']:.3f}"
         )
-    examine = Examination(judge, film_held_out, digital_held_out, stream.crop, config.evaluation_crops)
-    print(f"{arguments.out}: the best on held-out pictures: {_described(examine())}")
+    evaluate = DiscriminatorEvaluation(judge, film_held_out, digital_held_out, stream.crop, config.evaluation_crops)
+    print(f"{arguments.out}: the best on held-out pictures: {_described(evaluate())}")
     return 0
 
 

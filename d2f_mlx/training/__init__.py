@@ -4,10 +4,10 @@ from .adversary import AdversarialStep, AdversaryConfig
 from .animate import Animation
 from .config import Callback, DiscriminatorConfig, Report, TrainConfig
 from .discriminator import check_discriminator, train_discriminator
-from .examination import Examination
+from .discriminator_evaluation import DiscriminatorEvaluation
+from .evaluation import EVALUATION_CROP, Evaluation
 from .examples import Examples, example_pictures, examples, rebuilt
 from .files import can_resume, check_folder
-from .judge import EVALUATION_CROP, Judge
 from .log import Log
 from .memory import MemoryPlan, plan_memory
 from .ranks import PeerLostError, Ranks
@@ -22,9 +22,9 @@ __all__ = [
     "Animation",
     "Callback",
     "DiscriminatorConfig",
-    "Examination",
+    "DiscriminatorEvaluation",
+    "Evaluation",
     "Examples",
-    "Judge",
     "Log",
     "MemoryPlan",
     "PeerLostError",

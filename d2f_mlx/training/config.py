@@ -119,7 +119,7 @@ class Report:
         loss: The step's: a reconstructor's mean squared error, pictures in [-1, 1]; a discriminator's cross entropy.
         evaluation: After an evaluation: a reconstructor's held-out ``mse`` and ``psnr`` (pictures in [0, 1]), and
             ``rival_mse`` and ``rival_psnr`` of normalised convolution on the same halides; a discriminator's from
-            `Examination`.
+            `DiscriminatorEvaluation`.
         meter: Prepare time, process time and compute efficiency so far.
         losses: Each loss by name, where there are several.
         learning_rate: The step's, where it is known.

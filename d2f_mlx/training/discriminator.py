@@ -16,8 +16,8 @@ from ..models import ResNet, ResNetConfig
 from ..models.resnet import SMALLEST
 from .augment import augmented, bared
 from .config import Callback, DiscriminatorConfig, Report
+from .discriminator_evaluation import DiscriminatorEvaluation
 from .discriminator_step import DiscriminatorStep
-from .examination import Examination
 from .files import Files, check_folder, settings_of
 from .interrupt import terminable
 
@@ -55,7 +55,7 @@ def train_discriminator(
         stream: How both become batches; its seed also seeds the weights and the augmentation.
         config: How long, how fast, how altered.
         resume: Go on from ``last.safetensors``: the losses are those of an uninterrupted run, to rounding.
-        callbacks: Told after each step; evaluations are `Examination`'s.
+        callbacks: Told after each step; evaluations are `DiscriminatorEvaluation`'s.
 
     Returns: the best network, in ``eval`` mode.
 
@@ -79,7 +79,7 @@ def train_discriminator(
     if resume:
         files.restore()
     start = done = step.count
-    examine = Examination(network, film_held_out, digital_held_out, stream.crop, config.evaluation_crops)
+    evaluate = DiscriminatorEvaluation(network, film_held_out, digital_held_out, stream.crop, config.evaluation_crops)
     is_film = np.arange(stream.batch) < stream.batch // 2
     meter = Meter(warmup=2)
     try:
@@ -92,7 +92,7 @@ def train_discriminator(
                     raise FloatingPointError(f"{folder}: diverged at step {done} ({loss:.3g}); lower the learning rate")
                 evaluation = None
                 if done % config.evaluate_every == 0 or done == config.steps:
-                    evaluation = examine()
+                    evaluation = evaluate()
                     files.keep(1 - evaluation["balanced"])
                 rate = step.learning_rate
                 report = Report(done, loss, evaluation, meter.summary(), learning_rate=rate, network=network)

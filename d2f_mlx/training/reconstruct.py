@@ -15,9 +15,9 @@ from ..grain import HalideStatistics
 from ..models import Reconstructor, ReconstructorConfig
 from .adversary import AdversarialStep, AdversaryConfig, alarms, is_adversarial, start_from
 from .config import Callback, Report, TrainConfig
+from .evaluation import Evaluation
 from .files import Files, check_folder, settings_of
 from .interrupt import terminable
-from .judge import Judge
 from .memory import memory_limit
 from .ranks import PeerLostError, Ranks
 from .step import Learner, Step
@@ -102,7 +102,7 @@ def train_reconstructor(
     ranks.rescue = files.save
     share = (ranks.rank, ranks.size)
     batches = crop_batches(train, stream, start_step=start, steps=config.steps - start, share=share)
-    judge = Judge(network, held_out[ranks.rank :: ranks.size], config.evaluation_crops, ranks.mean)
+    evaluate = Evaluation(network, held_out[ranks.rank :: ranks.size], config.evaluation_crops, ranks.mean)
     meter = Meter(warmup=2)
     try:
         with terminable(), memory_limit(config.memory_gb):
@@ -116,7 +116,7 @@ def train_reconstructor(
                     )
                 evaluation = None
                 if done % config.evaluate_every == 0 or done == config.steps:
-                    evaluation = judge()
+                    evaluation = evaluate()
                     files.keep(evaluation["statistics" if adversary.statistics or adversary.adversary else "mse"])
                 report = Report(
                     done,

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from d2f_mlx.data import StreamConfig
 from d2f_mlx.models import ReconstructorConfig
-from d2f_mlx.training import TrainConfig, judge, reconstruct, train_reconstructor
+from d2f_mlx.training import TrainConfig, evaluation, reconstruct, train_reconstructor
 
 import mlx.core as mx
 
-judge.EVALUATION_CROP = 32
+evaluation.EVALUATION_CROP = 32
 STREAM = StreamConfig(crop=16, crops_per_picture=4, batch=16, seed=3, prefetch=1, threads=1)
 MODEL = ReconstructorConfig(width=32)
 CONFIG = TrainConfig(steps=20, warmup=2, evaluate_every=20, evaluation_crops=1)

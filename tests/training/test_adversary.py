@@ -3,7 +3,15 @@ from dataclasses import replace
 from d2f_mlx import checkpoint
 from d2f_mlx.data import StreamConfig
 from d2f_mlx.models import Reconstructor, ReconstructorConfig
-from d2f_mlx.training import AdversarialStep, AdversaryConfig, Judge, TrainConfig, adversary, judge, train_reconstructor
+from d2f_mlx.training import (
+    AdversarialStep,
+    AdversaryConfig,
+    Evaluation,
+    TrainConfig,
+    adversary,
+    evaluation,
+    train_reconstructor,
+)
 from d2f_mlx.training.adversary import alarms, start_from
 from d2f_mlx.training.examples import as_film, examples
 
@@ -23,7 +31,7 @@ STREAM = StreamConfig(crop=32, crops_per_picture=2, batch=6, seed=3, prefetch=1,
 
 @pytest.fixture(autouse=True)
 def _small_evaluation_crops(monkeypatch):
-    monkeypatch.setattr(judge, "EVALUATION_CROP", 32)
+    monkeypatch.setattr(evaluation, "EVALUATION_CROP", 32)
 
 
 def film(crops=6, side=32, seed=1):
@@ -120,12 +128,12 @@ def test_a_training_that_is_resumed_goes_on_exactly(scans, tmp_path):
 def test_the_best_model_is_the_one_with_the_best_statistics(scans, tmp_path, monkeypatch):
     scores = iter([(1.0, 0.5), (0.5, 0.9)])
 
-    class Scripted(Judge):
+    class Scripted(Evaluation):
         def __call__(self):
             mse, statistics = next(scores)
             return {"mse": mse, "statistics": statistics, "diversity": 1.0}
 
-    monkeypatch.setattr("d2f_mlx.training.reconstruct.Judge", Scripted)
+    monkeypatch.setattr("d2f_mlx.training.reconstruct.Evaluation", Scripted)
     weights = []
     best = train_reconstructor(
         *scans,

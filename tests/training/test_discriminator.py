@@ -5,7 +5,7 @@ from d2f_mlx import checkpoint
 from d2f_mlx.data import StreamConfig, crop_batches, grid_crops
 from d2f_mlx.models import ResNet, ResNetConfig
 from d2f_mlx.scores import accuracy_interval, auc
-from d2f_mlx.training import DiscriminatorConfig, Examination, discriminator, train_discriminator
+from d2f_mlx.training import DiscriminatorConfig, DiscriminatorEvaluation, discriminator, train_discriminator
 from d2f_mlx.training.discriminator_step import DiscriminatorStep, film_cross_entropy, normalised
 
 import mlx.core as mx
@@ -220,7 +220,7 @@ def test_the_best_network_is_kept_and_returned(train, monkeypatch):
             seen.append(flat(self._network.parameters()))
             return {"balanced": [0.5, 0.9, 0.7, 0.9, 0.6, 0.8][len(seen) - 1]}
 
-    monkeypatch.setattr(discriminator, "Examination", Scripted)
+    monkeypatch.setattr(discriminator, "DiscriminatorEvaluation", Scripted)
     config = replace(SHORT, evaluate_every=1)
     train("run", Stop(3), config=config)
     _, network = train(config=config, resume=True)
@@ -229,11 +229,11 @@ def test_the_best_network_is_kept_and_returned(train, monkeypatch):
         np.testing.assert_array_equal(array, seen[1][name], err_msg=name)
 
 
-def test_an_examination_counts_crops_and_draws_pictures(sides):
+def test_an_evaluation_counts_crops_and_draws_pictures(sides):
     mx.random.seed(1)
     network = ResNet(TWO)
     *_, film, digital = sides
-    found = Examination(network, film, digital, 32, 3)()
+    found = DiscriminatorEvaluation(network, film, digital, 32, 3)()
     network.eval()
     logits = [
         [np.array(network.film_logit(normalised(mx.array(grid_crops(path, 32, 3))))) for path in paths]
@@ -251,15 +251,15 @@ def test_an_examination_counts_crops_and_draws_pictures(sides):
     assert found["loss"] == pytest.approx(np.mean(probability), rel=SAME)
 
 
-def test_an_examination_sees_new_weights_and_changes_none(sides):
+def test_an_evaluation_sees_new_weights_and_changes_none(sides):
     mx.random.seed(1)
     network = ResNet(ONE)
-    examine = Examination(network, *sides[2:], 32, 2)
-    before, first = flat(network.parameters()), examine()
+    evaluate = DiscriminatorEvaluation(network, *sides[2:], 32, 2)
+    before, first = flat(network.parameters()), evaluate()
     assert_close(network.parameters(), before)
     network.head.bias = mx.array([50.0])
-    assert (examine()["film"], examine()["digital"]) == (1, 0)
-    assert first["auc"] == pytest.approx(examine()["auc"], abs=0.2)
+    assert (evaluate()["film"], evaluate()["digital"]) == (1, 0)
+    assert first["auc"] == pytest.approx(evaluate()["auc"], abs=0.2)
 
 
 def test_the_files_hold_the_statistics_and_the_momentum(train, tmp_path):

@@ -5,7 +5,7 @@ from d2f_mlx import checkpoint
 from d2f_mlx.data import StreamConfig, crop_batches, grid_crops
 from d2f_mlx.grain import HalideStatistics, normalised_convolution
 from d2f_mlx.models import Reconstructor, ReconstructorConfig
-from d2f_mlx.training import Judge, TrainConfig, examples, judge, reconstruct, step, train_reconstructor
+from d2f_mlx.training import Evaluation, TrainConfig, evaluation, examples, reconstruct, step, train_reconstructor
 from d2f_mlx.training.examples import shuffled
 
 import mlx.core as mx
@@ -27,7 +27,7 @@ SHORT = TrainConfig(steps=6, learning_rate=3e-3, warmup=2, evaluate_every=3, eva
 
 @pytest.fixture(autouse=True)
 def _small_evaluation_crops(monkeypatch):
-    monkeypatch.setattr(judge, "EVALUATION_CROP", SIDE)
+    monkeypatch.setattr(evaluation, "EVALUATION_CROP", SIDE)
 
 
 def scan(path, seed, side=64):
@@ -131,7 +131,7 @@ def test_callbacks_are_handed_the_weights_that_were_judged(train, scans):
 
     def judged(report):
         if report.evaluation:
-            found.append((Judge(report.network, scans[1], 1)()["mse"], report.evaluation["mse"]))
+            found.append((Evaluation(report.network, scans[1], 1)()["mse"], report.evaluation["mse"]))
 
     train("run", judged, config=replace(SHORT, ema=0.5))
     again, told = zip(*found, strict=True)
@@ -196,7 +196,7 @@ def test_the_best_model_is_kept_through_interrupts_and_returned(train, monkeypat
     seen = []
 
     class Scripted:
-        """Judge by a script."""
+        """Evaluate by a script."""
 
         def __init__(self, network, *_):
             self._network = network
@@ -205,7 +205,7 @@ def test_the_best_model_is_kept_through_interrupts_and_returned(train, monkeypat
             seen.append(weights(self._network))
             return {"mse": [3.0, 1.0, 2.0, 1.5, 4.0, 1.0][len(seen) - 1]}
 
-    monkeypatch.setattr(reconstruct, "Judge", Scripted)
+    monkeypatch.setattr(reconstruct, "Evaluation", Scripted)
     config = replace(SHORT, evaluate_every=1)
     train("run", Stop(3), config=config)
     _, model = train(config=config, resume=True)
@@ -218,18 +218,18 @@ def test_callbacks_are_told_after_every_step(train):
     reports, _ = train(config=replace(SHORT, steps=5, evaluate_every=2))
     assert [r.step for r in reports] == [1, 2, 3, 4, 5]
     assert [r.step for r in reports if r.evaluation] == [2, 4, 5]
-    for evaluation in (r.evaluation for r in reports if r.evaluation):
-        assert evaluation["psnr"] == pytest.approx(-10 * np.log10(evaluation["mse"]))
-        assert evaluation["rival_psnr"] == pytest.approx(-10 * np.log10(evaluation["rival_mse"]))
+    for found in (r.evaluation for r in reports if r.evaluation):
+        assert found["psnr"] == pytest.approx(-10 * np.log10(found["mse"]))
+        assert found["rival_psnr"] == pytest.approx(-10 * np.log10(found["rival_mse"]))
     assert reports[-1].meter["steps"] == 3  # the first two warm up
     assert 0 < reports[-1].meter["compute_efficiency"] <= 1
 
 
 @pytest.mark.parametrize("model", [UNET, DIANET], ids=["unet", "dianet"])
-def test_the_judge_measures_mean_squared_errors_on_the_grid_crops(scans, model):
+def test_an_evaluation_measures_mean_squared_errors_on_the_grid_crops(scans, model):
     mx.random.seed(1)
     network = Reconstructor(model)
-    found, rivals, ours = Judge(network, scans[1], 2)(), [], []
+    found, rivals, ours = Evaluation(network, scans[1], 2)(), [], []
     for path in scans[1]:
         batch = examples(mx.array(grid_crops(path, SIDE, 2)), model)
         target = np.array(batch.target) / 2  # pictures in [0, 1]
@@ -239,15 +239,15 @@ def test_the_judge_measures_mean_squared_errors_on_the_grid_crops(scans, model):
     assert found["rival_mse"] == pytest.approx(np.mean(rivals), rel=SAME)
 
 
-def test_the_judge_sees_new_weights_and_changes_none(scans):
+def test_an_evaluation_sees_new_weights_and_changes_none(scans):
     mx.random.seed(1)
     network = Reconstructor(DIANET)
-    judge, before = Judge(network, scans[1], 1), weights(network)
-    first = judge()["mse"]
+    evaluate, before = Evaluation(network, scans[1], 1), weights(network)
+    first = evaluate()["mse"]
     for name, array in before.items():
         np.testing.assert_array_equal(weights(network)[name], array)
     network.update({"network": {"head": {"bias": mx.ones(3)}}})
-    assert judge()["mse"] > 2 * first
+    assert evaluate()["mse"] > 2 * first
 
 
 @pytest.mark.parametrize("model", [UNET, DIANET], ids=["residual", "absolute"])
@@ -360,7 +360,7 @@ def test_a_training_that_diverges_stops_and_keeps_what_was_saved(train, scans, t
     config = replace(SHORT, steps=40, learning_rate=0.9, warmup=4, evaluate_every=1)
     with pytest.raises(FloatingPointError, match=r"run: diverged at step \d+ \(.*\); lower the learning rate"):
         train(config=config)
-    assert Judge(checkpoint.from_pretrained(tmp_path / "run"), scans[1], 1)()["mse"] < 0.25
+    assert Evaluation(checkpoint.from_pretrained(tmp_path / "run"), scans[1], 1)()["mse"] < 0.25
 
 
 def test_scans_are_needed_on_both_sides(scans, tmp_path):

@@ -1,4 +1,4 @@
-"""The judge of a training: errors on scans that it does not learn from."""
+"""How well a reconstructor does on scans that it does not learn from: errors, and grain's statistics."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .examples import Examples, as_film, examples, rebuilt, squared_error, stati
 EVALUATION_CROP = 128
 
 
-class Judge:
+class Evaluation:
     """Measure a reconstructor, and normalised convolution beside it, on crops of held-out scans.
 
     Args:
-        network: What to judge, with the weights that it has when called. If it takes noise, it is given two draws, the
-            same ones every time.
+        network: What to measure, with the weights that it has when called. If it takes noise, it is given two draws,
+            the same ones every time.
         held_out: Scans.
         crops: From each.
         mean: Averages arrays over the processes that share the scans among them, where there are several.
@@ -68,7 +68,7 @@ class Judge:
         own = np.array([sum(pairs[name] for pairs in found) for name in found[0]])
         totals = np.array(self._over_all(mx.array(own, mx.float32)), np.float64)
         if not totals[0, 1]:
-            raise ValueError("Judge expects held-out scans with flat areas to measure grain on, got none")
+            raise ValueError("Evaluation expects held-out scans with flat areas to measure grain on, got none")
         return dict(zip(found[0], (totals[:, 0] / totals[:, 1]).tolist(), strict=True))
 
     def __call__(self) -> dict[str, float]:

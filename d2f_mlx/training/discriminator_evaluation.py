@@ -15,7 +15,7 @@ from ..scores import accuracy_interval, auc
 from .discriminator_step import normalised
 
 
-class Examination:
+class DiscriminatorEvaluation:
     """Have a discriminator judge crops of held-out pictures.
 
     Args:
