@@ -90,6 +90,11 @@ class AdversaryConfig:
         """Whether squared errors are all that is learned from, and crops are what they are."""
         return not self.statistics and not self.adversary and not self.vary
 
+    @property
+    def figure(self) -> str:
+        """Which of an evaluation's figures the best model has the least of."""
+        return "statistics" if self.statistics or self.adversary else "mse"
+
     def weights(self, progress: float) -> dict[str, float]:
         """Return each loss's weight when this share of the training is done."""
         own = {"mse": self.mse, **dict.fromkeys(NAMES[1:4], self.statistics), "adversary": self.adversary}

@@ -110,6 +110,11 @@ class DiscriminatorConfig:
                 raise ValueError(f"DiscriminatorConfig expects 0 < {name} <= 1, got {getattr(self, name)}")
 
 
+def is_due(step: int, config: TrainConfig | DiscriminatorConfig) -> bool:
+    """Tell whether an evaluation follows a step."""
+    return step % config.evaluate_every == 0 or step == config.steps
+
+
 @dataclass(frozen=True)
 class Report:
     """What a callback is told after a step.
@@ -117,6 +122,7 @@ class Report:
     Args:
         step: Steps done.
         loss: The step's: a reconstructor's mean squared error, pictures in [-1, 1]; a discriminator's cross entropy.
+            Not a number where a resumed training evaluates the step that it goes on from.
         evaluation: After an evaluation: a reconstructor's held-out ``mse`` and ``psnr`` (pictures in [0, 1]), and
             ``rival_mse`` and ``rival_psnr`` of normalised convolution on the same halides; a discriminator's from
             `DiscriminatorEvaluation`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -15,7 +16,7 @@ from ..data import Meter, StreamConfig, crop_batches
 from ..models import ResNet, ResNetConfig
 from ..models.resnet import SMALLEST
 from .augment import augmented, bared
-from .config import Callback, DiscriminatorConfig, Report
+from .config import Callback, DiscriminatorConfig, Report, is_due
 from .discriminator_evaluation import DiscriminatorEvaluation
 from .discriminator_step import DiscriminatorStep
 from .files import Files, check_folder, settings_of
@@ -54,7 +55,8 @@ def train_discriminator(
         model: What to train, of 1 or 2 outputs.
         stream: How both become batches; its seed also seeds the weights and the augmentation.
         config: How long, how fast, how altered.
-        resume: Go on from ``last.safetensors``: the losses are those of an uninterrupted run, to rounding.
+        resume: Go on from ``last.safetensors``: the losses are those of an uninterrupted run, to rounding. A step
+            whose evaluation was interrupted is evaluated and reported first.
         callbacks: Told after each step; evaluations are `DiscriminatorEvaluation`'s.
 
     Returns: the best network, in ``eval`` mode.
@@ -78,26 +80,34 @@ def train_discriminator(
     files = Files(folder, network, step, settings_of((model, stream, config), *pictures), None, writes=True)
     if resume:
         files.restore()
-    start = done = step.count
+    start = step.count
     evaluate = DiscriminatorEvaluation(network, film_held_out, digital_held_out, stream.crop, config.evaluation_crops)
     is_film = np.arange(stream.batch) < stream.batch // 2
     meter = Meter(warmup=2)
+
+    def finish(loss: float) -> None:
+        """Evaluate where that is due, and tell the callbacks."""
+        evaluation = None
+        if is_due(step.count, config):
+            evaluation = evaluate()
+            files.keep(1 - evaluation["balanced"])
+        rate = step.learning_rate
+        report = Report(step.count, loss, evaluation, meter.summary(), learning_rate=rate, network=network)
+        for callback in callbacks:
+            callback(report)
+
     try:
         with terminable(), closing(_batches(film_train, digital_train, stream, config, start)) as batches:
+            if files.evaluated < start and is_due(start, config):
+                finish(math.nan)
             for crops in meter.prepare(batches):
                 with meter.process():
                     loss = step(crops, is_film)
-                done += 1
                 if not loss < _DIVERGED:
-                    raise FloatingPointError(f"{folder}: diverged at step {done} ({loss:.3g}); lower the learning rate")
-                evaluation = None
-                if done % config.evaluate_every == 0 or done == config.steps:
-                    evaluation = evaluate()
-                    files.keep(1 - evaluation["balanced"])
-                rate = step.learning_rate
-                report = Report(done, loss, evaluation, meter.summary(), learning_rate=rate, network=network)
-                for callback in callbacks:
-                    callback(report)
+                    raise FloatingPointError(
+                        f"{folder}: diverged at step {step.count} ({loss:.3g}); lower the learning rate"
+                    )
+                finish(loss)
     except KeyboardInterrupt:
         if step.count > start:
             files.save()

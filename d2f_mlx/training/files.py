@@ -79,6 +79,9 @@ class Files:
         settings: From `settings_of`.
         statistics: The film's, saved beside the model.
         writes: Whether this process writes at all; of several one does.
+
+    Attributes:
+        evaluated: Step of the last evaluation that `keep` was told of.
     """
 
     def __init__(
@@ -93,12 +96,14 @@ class Files:
         self._folder, self._network, self._step = folder, network, step
         self._settings, self._statistics, self._writes = settings, statistics, writes
         self._best = float("inf")
+        self.evaluated = 0
 
     def keep(self, error: float) -> None:
-        """Save the training, and the model too if it is the best so far."""
+        """Save the training, evaluated now, and the model too if it is the best so far."""
         if error < self._best:
+            self._save_model()  # first: an interrupt here leaves the step to be evaluated again
             self._best = error
-            self._save_model()
+        self.evaluated = self._step.count
         self.save()
 
     def _save_model(self) -> None:
@@ -113,7 +118,12 @@ class Files:
             self._save_model()
         arrays: dict[str, mx.array] = {}
         tree_flatten(self._step.state, destination=arrays)
-        metadata = {"step": str(self._step.count), "best": repr(self._best), "settings": self._settings}
+        metadata = {
+            "step": str(self._step.count),
+            "best": repr(self._best),
+            "evaluated": str(self.evaluated),
+            "settings": self._settings,
+        }
         checkpoint.save_arrays(self._folder / _LAST, arrays, metadata)
 
     def restore(self) -> None:
@@ -129,3 +139,4 @@ class Files:
         empty: dict[str, Any] = {"average": {}}
         self._step.restore(empty | tree_unflatten(list(arrays.items())))
         self._best = float(metadata["best"])
+        self.evaluated = int(metadata["evaluated"])

@@ -14,7 +14,7 @@ from ..data import Meter, StreamConfig, crop_batches
 from ..grain import HalideStatistics
 from ..models import Reconstructor, ReconstructorConfig
 from .adversary import AdversarialStep, AdversaryConfig, alarms, is_adversarial, start_from
-from .config import Callback, Report, TrainConfig
+from .config import Callback, Report, TrainConfig, is_due
 from .evaluation import Evaluation
 from .files import Files, check_folder, settings_of
 from .interrupt import terminable
@@ -57,7 +57,8 @@ def train_reconstructor(
         adversary: What it learns from beside squared errors, and what it starts from. The best model is then the one
             whose grain's statistics are nearest to film's, and one process trains.
         statistics: The film's, saved beside the model for developing.
-        resume: Go on from ``last.safetensors``: the losses are those of an uninterrupted run, to rounding.
+        resume: Go on from ``last.safetensors``: the losses are those of an uninterrupted run, to rounding. A step
+            whose evaluation was interrupted is evaluated and reported first.
         callbacks: Told after each step.
 
     Returns: the best model; in processes other than the first, the last one.
@@ -98,38 +99,45 @@ def train_reconstructor(
     if not ranks.agree(zlib.crc32(settings.encode()) >> 1):
         raise ValueError("the processes were started with different settings or scans; give all of them the same")
     step.restore(ranks.first(step.state))
-    start = done = step.count
+    start = step.count
     ranks.rescue = files.save
     share = (ranks.rank, ranks.size)
     batches = crop_batches(train, stream, start_step=start, steps=config.steps - start, share=share)
     evaluate = Evaluation(network, held_out[ranks.rank :: ranks.size], config.evaluation_crops, ranks.mean)
+    evaluated = int(ranks.first(mx.array(files.evaluated)))
     meter = Meter(warmup=2)
+
+    def finish(error: float) -> None:
+        """Evaluate where that is due, and tell the callbacks."""
+        evaluation = None
+        if is_due(step.count, config):
+            evaluation = evaluate()
+            files.keep(evaluation[adversary.figure])
+        report = Report(
+            step.count,
+            error,
+            evaluation,
+            meter.summary(),
+            step.losses,
+            step.learning_rate,
+            network,
+            alarms(step.losses, evaluation),
+        )
+        for callback in callbacks if first else ():
+            callback(report)
+
     try:
         with terminable(), memory_limit(config.memory_gb):
+            if evaluated < start and is_due(start, config):
+                finish(math.nan)
             for batch in meter.prepare(batches):
                 with meter.process():
                     error = step(batch)
-                done += 1
                 if not (error < _DIVERGED and all(map(math.isfinite, step.losses.values()))):
                     raise FloatingPointError(
-                        f"{folder}: diverged at step {done} ({error:.3g}); lower the learning rate"
+                        f"{folder}: diverged at step {step.count} ({error:.3g}); lower the learning rate"
                     )
-                evaluation = None
-                if done % config.evaluate_every == 0 or done == config.steps:
-                    evaluation = evaluate()
-                    files.keep(evaluation["statistics" if adversary.statistics or adversary.adversary else "mse"])
-                report = Report(
-                    done,
-                    error,
-                    evaluation,
-                    meter.summary(),
-                    step.losses,
-                    step.learning_rate,
-                    network,
-                    alarms(step.losses, evaluation),
-                )
-                for callback in callbacks if first else ():
-                    callback(report)
+                finish(error)
     except (KeyboardInterrupt, PeerLostError):
         if step.count > start:
             files.save()

@@ -131,7 +131,7 @@ def test_compiled_steps_are_eager_ones(model):
         optimizer.update(eager, gradients)
         mx.eval(eager.state, optimizer.state)
         assert step(crops, is_film) == pytest.approx(expected.item(), rel=SAME)
-        assert_close(step.parameters, eager.parameters())
+        assert_close(step.state["model"], eager.parameters())
     assert step.count == 5
     assert np.abs(flat(eager.parameters())["norm.running_var"] - 1).min() > 100 * SAME
 
@@ -190,6 +190,23 @@ def test_an_interrupted_training_resumes_as_if_it_had_gone_on(train, tmp_path, s
     assert_close(resumed.parameters(), best.parameters())
 
 
+def test_a_step_whose_evaluation_was_interrupted_is_evaluated_and_reported_once(train, monkeypatch):
+    whole, _ = train("whole")
+
+    class Interrupted(DiscriminatorEvaluation):
+        def __call__(self):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(discriminator, "DiscriminatorEvaluation", Interrupted)
+        assert [r.step for r in train("parts")[0]] == [1, 2]
+    after, _ = train("parts", Stop(3), resume=True)
+    assert [r.step for r in after] == [3]
+    assert np.isnan(after[0].loss)
+    assert after[0].evaluation["loss"] == pytest.approx(whole[2].evaluation["loss"], rel=SAME)
+    assert [r.step for r in train("parts", resume=True)[0]] == [4, 5, 6]
+
+
 def test_batches_follow_from_seed_and_step_and_are_half_film(sides):
     film, digital, *_ = sides
     plain = DiscriminatorConfig(steps=5, alter=0, turn=0, colour=0, grey=0)
@@ -241,7 +258,7 @@ def test_an_evaluation_counts_crops_and_draws_pictures(sides):
     ]
     right = [[z > 0 for z in logits[0]], [z <= 0 for z in logits[1]]]
     shares = [np.mean(np.concatenate(verdicts)) for verdicts in right]
-    assert found["film"], found["digital"] == pytest.approx(shares)
+    assert [found["film"], found["digital"]] == pytest.approx(shares)
     assert found["balanced"] == pytest.approx(np.mean(shares))
     assert found["accuracy"] == pytest.approx(np.concatenate(right[0] + right[1]).mean())
     assert found["auc"] == pytest.approx(auc(np.concatenate(logits[0]), np.concatenate(logits[1])))
@@ -284,7 +301,8 @@ def test_resuming_with_other_settings_is_refused(train, other):
 
 
 def test_a_training_that_diverges_stops(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(discriminator.DiscriminatorStep, "__call__", lambda *_: float("nan"))
+    step = DiscriminatorStep.__call__
+    monkeypatch.setattr(DiscriminatorStep, "__call__", lambda *arguments: step(*arguments) * float("nan"))
     with pytest.raises(FloatingPointError, match=r"run: diverged at step 1 .*lower the learning rate"):
         train()
     assert list((tmp_path / "run").iterdir()) == []

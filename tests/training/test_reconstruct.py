@@ -153,6 +153,30 @@ def test_an_interrupted_training_resumes_as_if_it_had_gone_on(train, tmp_path, m
     assert_close_weights(resumed, best)
 
 
+@pytest.mark.parametrize("step", [3, 6])
+def test_a_step_whose_evaluation_was_interrupted_is_evaluated_and_reported_once(train, monkeypatch, step):
+    whole, best = train("whole")
+    calls = iter(range(3, 7, 3))
+
+    class Interrupted(Evaluation):
+        def __call__(self):
+            if next(calls) == step:
+                raise KeyboardInterrupt
+            return super().__call__()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reconstruct, "Evaluation", Interrupted)
+        before, _ = train("parts")
+    assert [r.step for r in before] == list(range(1, step))
+    after, resumed = train("parts", resume=True)
+    assert [r.step for r in after] == list(range(step, 7))
+    assert np.isnan(after[0].loss)
+    for ours, theirs in zip(after, whole[step - 1 :], strict=True):
+        assert (ours.evaluation or {}) == pytest.approx(theirs.evaluation or {}, rel=SAME)
+    assert_close_weights(resumed, best)
+    assert train("parts", resume=True)[0] == []
+
+
 def test_a_finished_training_resumes_to_its_model(train):
     _, model = train()
     reports, again = train(resume=True)
