@@ -16,14 +16,15 @@ from d2f_mlx.training.adversary import alarms, start_from
 from d2f_mlx.training.examples import as_film, examples
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import pytest
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_map
 from PIL import Image
 
 SAME = 1e-5  # the same numbers, added in another order
 UNET = ReconstructorConfig(width=32, noise=1)
-DIANET = ReconstructorConfig("dianet", halides="peaks", channels="independent", noise=2)
+CHANNELS = ReconstructorConfig(width=32, halides="peaks", channels="independent", noise=2)
 AGAINST = AdversaryConfig(statistics=1, adversary=0.1, discriminator_width=4, pool=24)
 CONFIG = TrainConfig(steps=6, learning_rate=1e-3, warmup=2, evaluate_every=3, evaluation_crops=1, ema=0.5)
 STREAM = StreamConfig(crop=32, crops_per_picture=2, batch=6, seed=3, prefetch=1, threads=1)
@@ -32,6 +33,14 @@ STREAM = StreamConfig(crop=32, crops_per_picture=2, batch=6, seed=3, prefetch=1,
 @pytest.fixture(autouse=True)
 def _small_evaluation_crops(monkeypatch):
     monkeypatch.setattr(evaluation, "EVALUATION_CROP", 32)
+
+
+@pytest.fixture(autouse=True)
+def _eager():
+    """Compile nothing unless a test does: a hundred compilations by g++ take minutes, and change no result."""
+    mx.disable_compile()
+    yield
+    mx.enable_compile()
 
 
 def film(crops=6, side=32, seed=1):
@@ -58,36 +67,70 @@ def scans(tmp_path):
     return paths[:3], paths[3:]
 
 
+def test_the_compiled_step_is_the_eager_one(monkeypatch):
+    """Of one layer, and without the losses that have such a test of their own: it is compiled sooner."""
+
+    def squares(grain, batch):
+        return {
+            name: factor * mx.square(grain - batch.target).mean() for factor, name in enumerate(adversary.NAMES[1:4])
+        }
+
+    def losses():
+        mx.random.seed(5)
+        network = Reconstructor(UNET)
+        network.network = nn.Conv2d(15, 3, 3, padding=1)
+        step = AdversarialStep(network, CONFIG, replace(AGAINST, penalty=0), seed=2, group=6, batch=6)
+        found = []
+        for seed in range(3):
+            step(film(seed=seed))
+            found.append(step.losses)
+        return found
+
+    monkeypatch.setattr(adversary, "statistics", squares)
+    expected = losses()
+    mx.enable_compile()
+    found = losses()
+    assert found[0] == pytest.approx(expected[0], rel=SAME, abs=SAME)
+    for ours, theirs in zip(found[1:], expected[1:], strict=True):
+        assert ours == pytest.approx(theirs, rel=2e-3, abs=1e-4)  # roundings that Adam enlarges
+
+
 @pytest.mark.parametrize(
     ("model", "against"),
     [
         (UNET, AGAINST),
-        (DIANET, replace(AGAINST, weighting="smooth", pool=0)),
+        (CHANNELS, replace(AGAINST, weighting="smooth", pool=0)),
         (replace(UNET, noise=0), replace(AGAINST, weighting="stepped", discriminator="multiscale")),
-        (UNET, replace(AGAINST, adversary=0)),
+        (UNET, replace(AGAINST, adversary=0, vary=0.5)),
     ],
+    ids=["patch", "no pool", "multiscale", "no adversary"],
 )
-def test_the_compiled_step_is_the_eager_one(model, against):
-    compiled = step_of(model, against)
-    found = [(compiled(film(seed=i)), compiled.losses) for i in range(3)]
-    mx.disable_compile()
-    try:
-        eager = step_of(model, against)
-        expected = [(eager(film(seed=i)), eager.losses) for i in range(3)]
-    finally:
-        mx.enable_compile()
-    for (_, ours), (_, theirs) in zip(found, expected, strict=True):
-        assert ours == pytest.approx(theirs, rel=2e-3, abs=1e-4)  # roundings that Adam enlarges
-    assert found[0][1] == pytest.approx(expected[0][1], rel=SAME, abs=SAME)
+def test_a_step_can_be_compiled_for_it_depends_on_its_state_alone(model, against):
+    step = step_of(model, against)
+    step(film(seed=0))
+    state = tree_map(mx.array, step.state)
+    step(film(seed=1))
+    after, losses = flat(step.state), step.losses
+    step(film(seed=2))
+    step.restore(tree_map(mx.array, state))
+    step(film(seed=1))
+    assert step.losses == pytest.approx(losses, rel=SAME, abs=SAME)
+    for name, array in flat(step.state).items():
+        np.testing.assert_allclose(array, after[name], rtol=SAME, atol=SAME, err_msg=name)
+    mx.enable_compile()
+    traced, _ = step._advance(state, mx.array(film()), tree_map(mx.array, against.weights(0.0)))
+    assert {n: a.shape for n, a in tree_flatten(traced)} == {n: a.shape for n, a in after.items()}
 
 
 def test_both_networks_learn_and_the_running_mean_is_kept():
     step = step_of()
-    before = flat(step.state)
     step(film())
+    before = flat(step.state)
+    step(film(seed=2))
     after = flat(step.state)
+    assert before.keys() == after.keys()
     for part in ("model", "discriminator", "average", "pool", "random"):
-        assert any((before.get(n, 0) != array).any() for n, array in after.items() if n.startswith(part + ".")), part
+        assert any((before[n] != array).any() for n, array in after.items() if n.split(".")[0] == part), part
     kept = flat(step._network.parameters())
     for name, array in flat(step.state["average"]).items():
         np.testing.assert_array_equal(kept[name], array)
@@ -189,6 +232,29 @@ def test_the_pool_gives_old_crops_for_new_ones_and_loses_none():
     both = np.concatenate([np.array(shown).ravel(), np.array(kept).ravel()])
     assert 0 < (np.array(shown) < 100).sum() < 6
     assert sorted(both) == sorted([*range(20), *range(100, 106)])
+
+
+def test_film_and_its_imitation_are_shown_and_kept_together():
+    step = step_of()
+    for seed in range(3):
+        step(film(seed=seed))
+        real, imitation = np.split(np.array(step.state["pool"]), 2, axis=-1)
+        assert real.shape == (AGAINST.pool, 32, 32, 6)
+        np.testing.assert_array_equal(real[..., 3:], imitation[..., 3:])  # the base that both are over
+        assert (real[..., :3] != imitation[..., :3]).any((1, 2, 3)).all()
+
+
+def test_weights_that_change_are_told_with_the_losses():
+    step = step_of(replace(UNET, noise=0), replace(AGAINST, adversary=0, weighting="stepped"))
+    told = []
+    for seed in range(CONFIG.steps):
+        step(film(seed=seed))
+        told.append({name[7:]: value for name, value in step.losses.items() if name.startswith("weight.")})
+    assert told == [step._adversary.weights(i / CONFIG.steps) for i in range(CONFIG.steps)]
+    assert told[0] != told[-1]
+    step = step_of(replace(UNET, noise=0), replace(AGAINST, adversary=0))
+    step(film())
+    assert not any(name.startswith("weight.") for name in step.losses)
 
 
 def test_a_start_hands_on_its_weights_and_says_the_same_without_its_noise():
