@@ -136,7 +136,8 @@ class AdversarialStep:
 
     Attributes:
         state: All that a resumption needs, by name.
-        losses: Of the last step, by name, ``discriminator`` and ``penalty`` too.
+        losses: Of the last step, by name, ``discriminator`` and ``penalty`` too; and as ``weight.NAME`` each one's
+            weight, where weights change.
 
     Raises: ValueError for what an adversarial training cannot do: networks in the absolute way, half precision, batches
         in parts, pools smaller than what is generated in a step.
@@ -206,16 +207,18 @@ class AdversarialStep:
         batch = shuffled(mx.array(crops), self._group)
         if self._adversary.adversary and self._adversary.pool and "pool" not in self.state:
             self.state["pool"] = self._first(batch)
-        progress = min(self.count / self._config.steps, 1.0)
-        weights = tree_map(mx.array, self._adversary.weights(progress))
+        weights = self._adversary.weights(min(self.count / self._config.steps, 1.0))
         try:
-            state, losses = self._advance(self.state, batch, weights)
+            state, losses = self._advance(self.state, batch, tree_map(mx.array, weights))
             mx.eval(state, losses)
         finally:
             self.restore(self.state)  # tracing leaves its own
         self.restore(state)
         self.losses = {name: float(loss) for name, loss in losses.items()}
         return self.losses["mse"] / GAIN**2
+        if self._adversary.weighting != "constant":
+            self.losses |= {f"weight.{name}": weight for name, weight in weights.items()}
+        return self.losses["mse"]
 
     def _first(self, crops: mx.array) -> mx.array:
         """Fill the pool with crops generated from the first batch."""

@@ -127,7 +127,7 @@ class Report:
             ``rival_mse`` and ``rival_psnr`` of normalised convolution on the same halides; a discriminator's from
             `DiscriminatorEvaluation`.
         meter: Prepare time, process time and compute efficiency so far.
-        losses: Each loss by name, where there are several.
+        losses: Each loss by name, where there are several, and as ``weight.NAME`` its weight where that changes.
         learning_rate: The step's, where it is known.
         network: What is being trained, with the weights to be judged and kept; to be looked at, not to be changed.
         alarm: What goes wrong in an adversarial training; empty where nothing does.
