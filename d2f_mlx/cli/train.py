@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         pass
     if first:
         print(statistics.describe())
-        summary = Summary(arguments.out, resume=arguments.resume)
+        summary = Summary(arguments.out, adversary.figure, resume=arguments.resume)
         watching = [summary, *watching]
     with tqdm(total=config.steps, desc="train", unit="step", disable=quiet) as bar:
 

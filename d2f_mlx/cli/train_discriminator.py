@@ -16,6 +16,7 @@ from ..training import (
     DiscriminatorConfig,
     DiscriminatorEvaluation,
     Report,
+    Summary,
     can_resume,
     check_discriminator,
     check_folder,
@@ -23,6 +24,7 @@ from ..training import (
 )
 from .flags import add_flags, from_flags
 from .pictures import decoded
+from .watch import add_watch, watchers
 
 
 def add(models: argparse._SubParsersAction) -> None:
@@ -48,6 +50,7 @@ def add(models: argparse._SubParsersAction) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted training; same flags")
     for config in (ResNetConfig, StreamConfig, DiscriminatorConfig):
         add_flags(parser, config)
+    add_watch(parser, animate=False)
     parser.set_defaults(run=run, batch=32)
 
 
@@ -84,7 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     film, film_held_out = _split(scans, arguments.hold_out, arguments.hold_out_share, "film scans")
     digital, digital_held_out = _split(photographs, arguments.hold_out, arguments.hold_out_share, "digital photographs")
     check_folder(arguments.out, arguments.resume)
-    meter: dict[str, float] = {}
+    watching = watchers(arguments)
+    summary = Summary(arguments.out, "balanced", highest=True, resume=arguments.resume)
     with tqdm(total=config.steps, desc="train", unit="step", disable=None) as bar:
 
         def follow(report: Report) -> None:
@@ -92,7 +96,6 @@ def run(arguments: argparse.Namespace) -> int:
             bar.set_postfix(loss=f"{report.loss:.4f}", efficiency=f"{report.meter['compute_efficiency']:.3f}")
             if report.evaluation:
                 bar.write(f"step {report.step}: held-out {_described(report.evaluation)}")
-            meter.update(report.meter)
 
         try:
             judge = train_discriminator(
@@ -105,17 +108,16 @@ def run(arguments: argparse.Namespace) -> int:
                 stream=stream,
                 config=config,
                 resume=arguments.resume,
-                callbacks=[follow],
+                callbacks=[summary, *watching, follow],
             )
         except KeyboardInterrupt:
+            if summary.figures:
+                summary.write()
             if can_resume(arguments.out):
                 print(f"d2f: saved in {arguments.out}; the same command with --resume goes on", file=sys.stderr)
             raise
-    if meter.get("steps"):
-        print(
-            f"prepare {meter['prepare_s']:.4f} s, process {meter['process_s']:.4f} s a step, "
-            f"compute efficiency {meter['compute_efficiency']:.3f}"
-        )
+    if summary.figures:
+        print(summary.describe())
     evaluate = DiscriminatorEvaluation(judge, film_held_out, digital_held_out, stream.crop, config.evaluation_crops)
     print(f"{arguments.out}: the best on held-out pictures: {_described(evaluate())}")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ class Summary:
 
     ``steps``, ``wall_s`` (over all sessions of a training that was resumed), ``steps_per_s``, ``prepare_s``,
     ``process_s`` and ``compute_efficiency`` of this session, ``peak_memory_gib`` that MLX held, and ``best``: the
-    lowest held-out error, with its step and what else was measured then.
+    best evaluation, with its step.
 
     Args:
         folder: The training's; the file's folder.
-        figure: Which figure of an evaluation to choose the best by; the lowest is.
+        figure: Which figure of an evaluation to choose the best by.
+        highest: Whether the highest is the best; else the lowest is.
         resume: Go on with the summary that is there.
         clock: Seconds that only grow.
 
@@ -39,10 +40,12 @@ class Summary:
         folder: str | Path,
         figure: str = "mse",
         *,
+        highest: bool = False,
         resume: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file, self._figure, self._clock = Path(folder) / NAME, figure, clock
+        self._sign = -1 if highest else 1
         self._before: dict[str, Any] = json.loads(self._file.read_text()) if resume and self._file.is_file() else {}
         self.figures, self._best = self._before, self._before.get("best")
         self._from: int | None = None
@@ -56,7 +59,7 @@ class Summary:
             if self._before.get("steps", 0) > self._from:  # it tells of steps that are done again
                 self._before, self._best = {}, None
         evaluation = report.evaluation
-        if evaluation and (self._best is None or evaluation[self._figure] < self._best[self._figure]):
+        if evaluation and (self._best is None or self._error(evaluation) < self._error(self._best)):
             self._best = {"step": report.step, **evaluation}
         seconds = self._clock() - self._start
         peak = max(self._before.get("peak_memory_gib", 0.0), mx.get_peak_memory() / 2**30)
@@ -90,3 +93,6 @@ class Summary:
         if f["best"]:
             lines += [f"best held-out {self._figure} {f['best'][self._figure]:.3e} at step {f['best']['step']}"]
         return "\n".join(lines)
+
+    def _error(self, evaluation: Mapping[str, float]) -> float:
+        return self._sign * evaluation[self._figure]

@@ -1,5 +1,7 @@
+import json
+
 from d2f_mlx import checkpoint, images
-from d2f_mlx.cli import main
+from d2f_mlx.cli import main, train_discriminator
 
 import numpy as np
 import pytest
@@ -51,6 +53,31 @@ def test_film_and_digital_become_a_judge(command, both, capsys):
     assert "or a training already" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == last
+
+
+def test_a_training_is_watched(command, both, capsys):
+    pytest.importorskip("tensorboardX")
+    command = [*command, "--hold-out", "roll-2", "two", "--evaluate-every", "1"]
+    log, board = both / "log.jsonl", both / "board"
+    assert main([*command, "--log", str(log), "--tensorboard", str(board)]) == 0
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert any(file.stat().st_size for file in board.glob("*.tfevents.*"))
+    best = json.loads((both / "judge" / "summary.json").read_text())["best"]
+    balanced = [row["held_out/balanced"] for row in rows]
+    assert (best["balanced"], best["step"]) == (max(balanced), 1 + balanced.index(max(balanced)))
+    assert f"best held-out balanced {best['balanced']:.3e} at step {best['step']}\n" in capsys.readouterr().out
+    assert main([*command, "--log", str(both / "log.txt"), "--resume"]) == 1
+    assert ".jsonl or .csv" in capsys.readouterr().err
+
+
+def test_an_interrupted_trainings_summary_is_kept(command, both, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_discriminator.tqdm, "set_postfix", stop)
+    assert main(command) == 130
+    assert json.loads((both / "judge" / "summary.json").read_text())["steps"] == 1
 
 
 def test_where_no_roll_is_named_some_are_drawn(command, capsys):

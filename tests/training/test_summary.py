@@ -26,6 +26,16 @@ def test_a_summary_tells_the_speed_and_the_best(tmp_path):
     assert lines[2] == "best held-out mse 2.500e-01 at step 2"
 
 
+@pytest.mark.parametrize(("highest", "best"), [(False, 4), (True, 2)])
+def test_the_best_is_by_the_figure_that_is_asked_for(tmp_path, highest, best):
+    seconds = itertools.count()
+    summary = Summary(tmp_path, "balanced", highest=highest, clock=lambda: next(seconds))
+    for step, balanced in enumerate([0.5, 0.75, 0.625, 0.25, 0.375], 1):
+        summary(Report(step, 0.1, {"loss": balanced, "balanced": balanced}, METER))
+    assert summary.figures["best"]["step"] == best
+    assert f"best held-out balanced {summary.figures['best']['balanced']:.3e}" in summary.describe()
+
+
 @pytest.mark.parametrize(("start", "wall_s", "best"), [(4, 5, 2), (3, 3, 4)])
 def test_a_resumed_summary_goes_on_from_what_was_saved(tmp_path, start, wall_s, best):
     """What was written after the step that a training goes on from is no part of it."""
