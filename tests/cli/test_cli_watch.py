@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from d2f_mlx import checkpoint, images
 from d2f_mlx.cli import main, train, watch
 from d2f_mlx.color import DISPLAY_P3, SRGB, convert, profile_of
-from d2f_mlx.training import Report
+from d2f_mlx.training import MemoryPlan, Report
 
 import numpy as np
 import pytest
@@ -84,6 +84,19 @@ def test_an_interrupted_trainings_summary_is_kept(command, tmp_path, monkeypatch
     monkeypatch.setattr(train.tqdm, "set_postfix", Stop(3, KeyboardInterrupt()))
     assert main(command("m")) == 130
     assert json.loads((tmp_path / "m" / "summary.json").read_text())["steps"] == 3
+
+
+def test_the_best_of_the_summary_is_the_model_that_is_kept(command, tmp_path, capsys, monkeypatch):
+    def trained(*_, callbacks, **__):
+        for step, (mse, statistics) in enumerate([(1.0, 0.5), (0.5, 0.75)], 1):
+            callbacks[0](Report(step, 0.1, {"mse": mse, "statistics": statistics}))
+
+    monkeypatch.setattr(train, "train_reconstructor", trained)
+    monkeypatch.setattr(train, "plan_memory", lambda *_: MemoryPlan(0, 1, 32, 4, 1, 2**30))
+    assert main(command("m", "--statistics", "1")) == 0
+    assert "best held-out statistics 5.000e-01 at step 1" in capsys.readouterr().out
+    assert main(command("n")) == 0
+    assert "best held-out mse 5.000e-01 at step 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
