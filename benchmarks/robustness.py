@@ -13,12 +13,12 @@ digital. All after the same attack on both sides: who attacks one side alone com
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from d2f_mlx import checkpoint, images
 from d2f_mlx.data import grid_crops
-from d2f_mlx.data.alterations import blur, denoise, jpeg, noise, resize, sharpen, wiener
+from d2f_mlx.data.alterations import Alteration, blur, denoise, jpeg, noise, resize, sharpen, wiener
 from d2f_mlx.evaluate.judgement import PATCH, film_logits
 from d2f_mlx.models import ResNet
 from d2f_mlx.scores import accuracy_interval, auc
@@ -28,7 +28,6 @@ from tqdm import tqdm
 
 from report import add_json, publish
 
-Attack = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 DENOISED = 8.0  # levels
 
 
@@ -39,7 +38,7 @@ def renoised(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return noise(clean, taken, rng)
 
 
-ATTACKS: dict[str, Attack] = {
+ATTACKS: dict[str, Alteration] = {
     "as they are": lambda crops, rng: crops,
     "Wiener filter, 7x7": lambda crops, rng: wiener(crops, 7),
     "Wiener filter, 3x3": lambda crops, rng: wiener(crops, 3),

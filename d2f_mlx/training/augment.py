@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import mlx.core as mx
 import numpy as np
 
-from ..data.alterations import ALTERATIONS, denoise
+from ..data.alterations import ALTERATIONS, Alteration, denoise
 from ..grain import guided_base
 from .config import DiscriminatorConfig
-
-Alteration = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SHIFT = 0.25  # of the range of levels, for gains of e
