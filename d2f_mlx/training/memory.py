@@ -20,6 +20,7 @@ from .step import Step
 _GIB = 2**30
 _SMALL = 64  # side of the largest crops that are tried
 _TRIED = (2**13, 2**15)  # pixels
+_POOLED = 2 * 6 * 4  # bytes a pixel of the pool: what a discriminator sees of film and of its imitation
 _SPARE = 0.1  # of the estimate, for what grows otherwise
 
 
@@ -36,6 +37,7 @@ class MemoryPlan:
         batch: Crops that this machine gets.
         accumulate: Parts that they are worked through in.
         available: Bytes that the step may take.
+        divisible: Whether crops can be worked through in parts; an adversarial step's cannot.
     """
 
     fixed: float
@@ -44,6 +46,7 @@ class MemoryPlan:
     batch: int
     accumulate: int
     available: float
+    divisible: bool = True
 
     @property
     def needed(self) -> float:
@@ -73,6 +76,8 @@ class MemoryPlan:
         """
         if self.needed <= self.available:
             return
+        if self.most_crops and not self.divisible:
+            raise ValueError(f"{self.describe()}: --batch {self.most_crops} or less would fit")
         if self.most_crops:
             parts = -(-self.batch // self.most_crops)
             raise ValueError(f"{self.describe()}: --accumulate {parts} gives the same result in as many parts")
@@ -132,6 +137,8 @@ def plan_memory(
     fixed = max(peaks[0] - per_pixel * pixels[0], 0)
     if not against:  # that was measured without the update, which holds old and new weights, moments, and gradients
         fixed += (7 + 2 * bool(config.ema)) * weights
+    elif against.adversary:  # and this without the pool, old and new
+        fixed += 2 * _POOLED * against.pool * stream.crop**2
     available = config.memory_gb * _GIB or free_memory_bytes()
     batch = -(-stream.batch // machines)
-    return MemoryPlan(fixed, per_pixel, stream.crop, batch, config.accumulate, available)
+    return MemoryPlan(fixed, per_pixel, stream.crop, batch, config.accumulate, available, divisible=against is None)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from d2f_mlx.data import StreamConfig
 from d2f_mlx.models import Reconstructor, ReconstructorConfig
-from d2f_mlx.training import MemoryPlan, TrainConfig, plan_memory
+from d2f_mlx.training import AdversaryConfig, MemoryPlan, TrainConfig, memory, plan_memory
 from d2f_mlx.training.memory import memory_limit
 from d2f_mlx.training.step import Step
 
@@ -32,6 +32,30 @@ def test_what_does_not_fit_is_refused_with_a_flag_that_makes_it_fit():
     replace(tight, accumulate=parts).check()
     with pytest.raises(ValueError, match="--accumulate"):
         replace(tight, accumulate=parts - 1).check()
+
+
+def test_where_crops_cannot_be_divided_fewer_are_named():
+    tight = replace(PLAN, available=0.5e9, divisible=False)
+    with pytest.raises(ValueError, match="--batch 43 or less would fit"):
+        tight.check()
+    replace(tight, batch=43).check()
+
+
+@pytest.mark.parametrize("pool", [0, 100])
+def test_an_adversarial_step_cannot_be_divided_and_its_pool_takes_memory(monkeypatch, pool):
+    class Idle:
+        def __init__(self, network, config, against, *_):
+            assert against.pool == 0  # of whatever size, it would hide what a crop takes
+
+        def __call__(self, crops):
+            return 0.0
+
+    monkeypatch.setattr(memory, "AdversarialStep", Idle)
+    against = AdversaryConfig(adversary=1, pool=pool)
+    plan = plan_memory(MODEL, StreamConfig(crop=48, batch=8), TrainConfig(memory_gb=4), adversary=against)
+    assert not plan.divisible
+    assert plan.fixed == pytest.approx(2 * pool * 48**2 * 12 * 4, abs=10_000)  # MLX counts a key or two
+    assert plan_memory(MODEL, StreamConfig(crop=16, batch=8), TrainConfig(memory_gb=4)).divisible
 
 
 def test_where_not_even_a_crop_fits_a_smaller_one_is_named():
