@@ -133,6 +133,7 @@ class AdversarialStep:
         adversary: Against what.
         seed: Of the discriminator's weights and of all noise.
         group: Crops within which channels are mixed; see `shuffled`.
+        batch: Crops in a step.
 
     Attributes:
         state: All that a resumption needs, by name.
