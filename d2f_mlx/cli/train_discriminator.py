@@ -65,7 +65,10 @@ def _found(inputs: Sequence[str], crop: int) -> list[Path]:
 def _split(pictures: list[Path], named: Sequence[str], share: float, what: str) -> tuple[list[Path], list[Path]]:
     """Hold out the named rolls that are among these, or draw some: what to learn from, what to examine on."""
     rolls = roll_names(pictures)
-    train, chosen = split_by_roll(pictures, [name for name in named if name in rolls] or share)
+    try:
+        train, chosen = split_by_roll(pictures, [name for name in named if name in rolls] or share)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
     held_out: list[Path] = []
     for _ in decoded(chosen, held_out):
         pass

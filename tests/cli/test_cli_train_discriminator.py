@@ -100,7 +100,7 @@ def test_a_scan_that_is_truncated_is_not_examined_on(command, both, capsys):
     ("flags", "message"),
     [
         (["--hold-out", "roll-9"], "names of rolls among those given, got roll-9"),
-        (["--hold-out", "roll-1", "roll-2"], "rolls on both sides"),
+        (["--hold-out", "roll-1", "roll-2"], "film scans: split_by_roll expects rolls on both sides"),
         (["--outputs", "3"], "1 or 2 outputs, got 3"),
         (["--batch", "4"], "twice crops_per_picture"),
         (["--crop", "16"], "crop >= 32"),
