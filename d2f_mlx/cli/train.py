@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .. import images
+from .. import checkpoint, images
 from ..data import StreamConfig, crop_batches, grid_crops, roll_names, split_by_roll, usable
 from ..grain import HalideStatistics
-from ..models import ReconstructorConfig
+from ..models import Reconstructor, ReconstructorConfig
 from ..training import (
     EVALUATION_CROP,
     AdversaryConfig,
@@ -22,9 +22,11 @@ from ..training import (
     Summary,
     TrainConfig,
     can_resume,
+    check_adversary,
     check_folder,
     example_pictures,
     plan_memory,
+    start_from,
     train_reconstructor,
 )
 from . import train_discriminator
@@ -65,6 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     model = from_flags(arguments, ReconstructorConfig)
     stream, config = from_flags(arguments, StreamConfig), from_flags(arguments, TrainConfig)
     adversary = from_flags(arguments, AdversaryConfig)
+    check_adversary(model, config, adversary, stream.batch)
+    if adversary.start:  # refused now, if that cannot be
+        start_from(Reconstructor(model), checkpoint.from_pretrained(adversary.start))
     ranks = Ranks(config.timeout)
     first = ranks.rank == 0
     quiet = None if first else True  # tqdm: None shows a bar on a terminal

@@ -1,6 +1,6 @@
 """Training: one step, a plain loop, exact resumption; on one machine or on several."""
 
-from .adversary import AdversarialStep, AdversaryConfig
+from .adversary import AdversarialStep, AdversaryConfig, check_adversary, start_from
 from .animate import Animation
 from .config import Callback, DiscriminatorConfig, Report, TrainConfig
 from .discriminator import check_discriminator, train_discriminator
@@ -34,12 +34,14 @@ __all__ = [
     "TensorBoard",
     "TrainConfig",
     "can_resume",
+    "check_adversary",
     "check_discriminator",
     "check_folder",
     "example_pictures",
     "examples",
     "plan_memory",
     "rebuilt",
+    "start_from",
     "train_discriminator",
     "train_reconstructor",
 ]

@@ -112,10 +112,41 @@ class AdversaryConfig:
         return MultiscaleDiscriminator(6, [width * 2**i for i in range(3)], (7, 5, 5))
 
 
-def is_adversarial(model: ReconstructorConfig, adversary: AdversaryConfig | None) -> AdversaryConfig | None:
+def adversary_for(model: ReconstructorConfig, adversary: AdversaryConfig | None) -> AdversaryConfig | None:
     """Return the adversary if a network is to be trained by `AdversarialStep`: one with noise always is."""
     adversary = adversary or AdversaryConfig()
     return adversary if model.noise or not adversary.plain else None
+
+
+def check_adversary(
+    model: ReconstructorConfig, config: TrainConfig, adversary: AdversaryConfig | None, batch: int
+) -> None:
+    """See to it that a network can be trained so, where `AdversarialStep` trains it.
+
+    Raises: ValueError for networks in the absolute way, half precision, batches in parts, and a pool smaller than what
+        is generated in a step.
+    """
+    against = adversary_for(model, adversary)
+    if against is None:
+        return
+    if model.way != "residual":
+        raise ValueError(f"adversarial training expects a network of the residual way, got {model.way}")
+    if config.precision != "float32" or config.accumulate != 1:
+        raise ValueError(
+            "adversarial training expects precision float32 and accumulate 1, got "
+            f"{config.precision} and {config.accumulate}"
+        )
+    generated = batch * _times(model)
+    if 0 < against.pool < generated:
+        raise ValueError(
+            f"AdversaryConfig expects a pool of 0, or of {generated} crops at least for batches of {batch}, got "
+            f"{against.pool}"
+        )
+
+
+def _times(model: ReconstructorConfig) -> int:
+    """Return how often each crop is rebuilt in a step."""
+    return 2 if model.noise else 1
 
 
 class AdversarialStep:
@@ -140,26 +171,14 @@ class AdversarialStep:
         losses: Of the last step, by name, ``discriminator`` and ``penalty`` too; and as ``weight.NAME`` each one's
             weight, where weights change.
 
-    Raises: ValueError for what an adversarial training cannot do: networks in the absolute way, half precision, batches
-        in parts, pools smaller than what is generated in a step.
+    Raises: ValueError as `check_adversary` does.
     """
 
     def __init__(
         self, network: Reconstructor, config: TrainConfig, adversary: AdversaryConfig, seed: int, group: int, batch: int
     ) -> None:
-        if network.config.way != "residual":
-            raise ValueError("adversarial training expects a network of the residual way, got absolute")
-        if config.precision != "float32" or config.accumulate != 1:
-            raise ValueError(
-                "adversarial training expects precision float32 and accumulate 1, got "
-                f"{config.precision} and {config.accumulate}"
-            )
-        self._times = 2 if network.config.noise else 1
-        if 0 < adversary.pool < batch * self._times:
-            raise ValueError(
-                f"AdversaryConfig expects a pool of 0, or of {batch * self._times} crops at least for batches of "
-                f"{batch}, got {adversary.pool}"
-            )
+        check_adversary(network.config, config, adversary, batch)
+        self._times = _times(network.config)
         self._network, self._config, self._adversary, self._group = network, config, adversary, group
         self._optimizer = optim.Adam(schedule(config), betas=[0.5, 0.99], bias_correction=True)
         self._critic_optimizer = optim.Adam(adversary.discriminator_rate, betas=[0.5, 0.99], bias_correction=True)

@@ -13,7 +13,7 @@ from mlx.utils import tree_flatten
 from ..backend import free_memory_bytes
 from ..data import StreamConfig
 from ..models import Reconstructor, ReconstructorConfig
-from .adversary import AdversarialStep, AdversaryConfig, is_adversarial
+from .adversary import AdversarialStep, AdversaryConfig, adversary_for
 from .config import TrainConfig
 from .step import Step
 
@@ -116,7 +116,7 @@ def plan_memory(
         adversary: What it is trained against, if not by squared errors alone.
     """
     side = min(stream.crop, _SMALL)
-    against = is_adversarial(model, adversary)
+    against = adversary_for(model, adversary)
     step = Step(Reconstructor(replace(model, noise=0) if against else model), config, group=2)
     weights = sum(array.nbytes for array in dict(tree_flatten(step.state["model"])).values())  # pyright: ignore
     mx.eval(step.state["model"])

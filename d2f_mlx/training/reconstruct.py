@@ -13,7 +13,7 @@ from .. import checkpoint
 from ..data import Meter, StreamConfig, crop_batches
 from ..grain import HalideStatistics
 from ..models import Reconstructor, ReconstructorConfig
-from .adversary import AdversarialStep, AdversaryConfig, alarms, is_adversarial, start_from
+from .adversary import AdversarialStep, AdversaryConfig, adversary_for, alarms, check_adversary, start_from
 from .config import Callback, Report, TrainConfig, is_due
 from .evaluation import Evaluation
 from .files import Files, check_folder, settings_of
@@ -78,6 +78,7 @@ def train_reconstructor(
         raise ValueError(
             f"TrainConfig expects a batch's {stream.batch} crops to be enough for {config.accumulate} parts"
         )
+    check_adversary(model_config, config, adversary, stream.batch)
     settings = settings_of((model_config, stream, config, adversary), train, held_out)
     first = ranks.rank == 0
     if first:
@@ -87,7 +88,7 @@ def train_reconstructor(
     if adversary.start:
         start_from(network, checkpoint.from_pretrained(adversary.start))
     step: Learner
-    if is_adversarial(model_config, adversary):
+    if adversary_for(model_config, adversary):
         if ranks.size > 1:
             raise ValueError(f"adversarial training expects one process, got {ranks.size}")
         step = AdversarialStep(network, config, adversary, stream.seed, _group(stream), stream.batch)

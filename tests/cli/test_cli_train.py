@@ -1,5 +1,5 @@
 from d2f_mlx import checkpoint, images
-from d2f_mlx.cli import main
+from d2f_mlx.cli import main, train
 
 import numpy as np
 import pytest
@@ -61,9 +61,14 @@ def test_a_training_is_not_begun_over_another(rolls, tmp_path, capsys):
         (["--network", "unet", "--width", "5"], "width"),
         (["--batch", "5"], "crops_per_picture"),
         (["--resume"], "no such file"),
+        (["--noise", "1", "--pool", "7"], "a pool of 0, or of 8 crops at least"),
+        (["--noise", "1", "--way", "absolute"], "residual way, got absolute"),
+        (["--start", "nobody"], "nobody: neither a folder"),
+        (["--start", "unet"], "cannot start from"),
     ],
 )
-def test_bad_flags_are_refused(rolls, tmp_path, capsys, flags, message):
+def test_bad_flags_are_refused_before_any_work(rolls, tmp_path, capsys, monkeypatch, flags, message):
+    monkeypatch.setattr(train, "HalideStatistics", None)
     assert main(["train", "reconstructor", str(rolls), "-o", str(tmp_path / "o"), *FLAGS, *flags]) == 1
     assert message in capsys.readouterr().err
 
