@@ -238,7 +238,7 @@ class AdversarialStep:
         return self.losses["mse"] / GAIN**2
         if self._adversary.weighting != "constant":
             self.losses |= {f"weight.{name}": weight for name, weight in weights.items()}
-        return self.losses["mse"]
+        return self.losses["mse"] / GAIN**2
 
     def _first(self, crops: mx.array) -> mx.array:
         """Fill the pool with crops generated from the first batch."""

@@ -13,7 +13,7 @@ from d2f_mlx.training import (
     train_reconstructor,
 )
 from d2f_mlx.training.adversary import alarms, start_from
-from d2f_mlx.training.examples import as_film, examples
+from d2f_mlx.training.examples import as_film, examples, rebuilt, shuffled, squared_error
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -213,6 +213,13 @@ def test_randomness_costs_nothing_in_the_squared_error():
     weight = batch._replace(weight=mx.ones_like(batch.weight))
     found = adversary._error_of_mean(wrong + noise, weight).item()
     assert found == pytest.approx(0.02**2 * adversary.GAIN**2, rel=0.05)
+
+
+def test_a_step_returns_the_squared_error_of_pictures_as_they_are():
+    step = step_of(replace(UNET, noise=0), replace(AGAINST, adversary=0))
+    batch = examples(shuffled(mx.array(film()), 6), step._network.config)
+    error, count = squared_error(as_film(rebuilt(step._network, batch, mx.random.key(0)), batch.base), batch).tolist()
+    assert step(film()) == pytest.approx(error / count, rel=1e-4)
 
 
 def test_what_is_shown_is_rounded_as_film_is():
