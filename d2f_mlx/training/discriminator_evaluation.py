@@ -19,7 +19,7 @@ class DiscriminatorEvaluation:
     """Have a discriminator judge crops of held-out pictures.
 
     Args:
-        network: What to examine, with the weights that it has when called.
+        network: What to measure, with the weights that it has when called.
         film: Film scans.
         digital: Digital photographs.
         crop: Side of a crop, in pixels.
