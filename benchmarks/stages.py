@@ -234,7 +234,7 @@ def scatter_stages(engine: HalideEngine, photo: mx.array, key: mx.array) -> Iter
     noise, filtered = drawn[0] * drawn[1] * 3 * (_NORMAL + 5), values * 2 * taps
     kernel, white = mx.array(engine._own.kernel), mx.random.normal((1, *drawn))
     film = (photo * 255).astype(mx.uint8)
-    run: Callable[..., Halides] = lambda photo: engine.scattered(photo, engine._own, key, (0, 0))  # noqa: E731
+    run: Callable[..., Halides] = lambda photo: engine.scattered(photo, key, (0, 0), (photo.shape[0], photo.shape[1]))  # noqa: E731
     rest = values / 3 * (_MASK + _SCATTER)
     yield Stage("halides scattered", run, [photo], noise + filtered + rest)
     yield Stage("  white noise", mx.compile(lambda key: normal_at(key, origin, drawn)), [key], noise)

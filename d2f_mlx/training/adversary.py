@@ -235,7 +235,6 @@ class AdversarialStep:
             self.restore(self.state)  # tracing leaves its own
         self.restore(state)
         self.losses = {name: float(loss) for name, loss in losses.items()}
-        return self.losses["mse"] / GAIN**2
         if self._adversary.weighting != "constant":
             self.losses |= {f"weight.{name}": weight for name, weight in weights.items()}
         return self.losses["mse"] / GAIN**2

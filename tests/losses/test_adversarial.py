@@ -1,4 +1,4 @@
-from d2f_mlx.losses import paired_hinge, r1, relativistic_hinge, wasserstein_critic, wasserstein_generator
+from d2f_mlx.losses import paired_hinge, relativistic_hinge, wasserstein_critic, wasserstein_generator
 
 import mlx.core as mx
 import numpy as np
@@ -38,22 +38,6 @@ def test_the_paired_hinge_compares_each_picture_with_its_own_imitation():
     found = paired_hinge([mx.array(r) for r in real], [mx.array(f) for f in fake])
     assert [x.item() for x in found] == pytest.approx(expected, rel=1e-5)
     assert expected[0] < 0.7 < 1.3 < expected[1]
-    rng = np.random.default_rng(0)
-    scene = rng.normal(0, 30, (3, 1, 1, 1))  # pictures differ from one another by far more
-    fake = [scene + rng.normal(0, 1, (3, s, s, 1)) for s in (8, 4)]
-    real = [f + np.array([2.0, 0.5, -3.0]).reshape(3, 1, 1, 1) for f in fake]
-    found = paired_hinge([mx.array(r) for r in real], [mx.array(f) for f in fake])
-    assert [x.item() for x in found] == pytest.approx([(0 + 0.5 + 4) / 3, (3 + 1.5 + 0) / 3], rel=1e-4)
-
-
-def test_r1_of_a_linear_critic_is_half_its_squared_slope():
-    slope = mx.random.normal((4, 4, 3), key=mx.random.key(0))
-
-    def critic(x):
-        return [(x * slope).sum((1, 2, 3), keepdims=True)] * 2
-
-    x = mx.random.normal((5, 4, 4, 3), key=mx.random.key(1))
-    assert r1(critic, x).item() == pytest.approx((slope * slope).sum().item() / 2, rel=1e-5)
 
 
 def test_logits_that_would_broadcast_are_refused():
