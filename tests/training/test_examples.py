@@ -19,7 +19,8 @@ def test_varied_crops_have_other_grain_over_the_same_scene():
     assert 0 < changed.sum() < 16
     np.testing.assert_array_equal(half[changed], whole[changed])
     before, after = (crops - rows for crops in (np.array(film), whole))
-    assert np.abs((after - before).mean((1, 2))).max() < 1  # level of 255
+    # Of grain of 10 levels at most, of which six pixels hang together: a standard error of 0.5.
+    assert np.abs((after - before).mean((1, 2))).max() < 2
     ratio = after.std((1, 2)) / before.std((1, 2))
     assert ratio.min() < 0.6
     assert ratio.max() > 1.1
