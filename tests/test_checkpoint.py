@@ -291,3 +291,12 @@ def test_what_a_form_cannot_hold_is_refused(tmp_path, name, array, metadata, mes
     with pytest.raises(ValueError, match=message):
         checkpoint.save_arrays(tmp_path / name, {"x": array}, metadata)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bundled_judge_is_the_one_of_its_card():
+    network = checkpoint.judge()
+    assert set(checkpoint.bundled("discriminator")) == {"judge"}
+    count = sum(array.size for _, array in tree_flatten(network.trainable_parameters()))
+    card = (checkpoint.BUNDLED / "judge" / "README.md").read_text(encoding="utf-8")
+    assert f"{count:,}" in card
+    assert not network.training
