@@ -165,7 +165,7 @@ def _torchvision(path: Path) -> dict[str, mx.array]:
         raise ValueError(f"{path}: no such file")
     least = ".".join(map(str, _SAFE_TORCH))
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         needed = f"a {path.suffix} file needs PyTorch {least} or newer (pip install 'd2f_mlx[torch]')"
         raise ValueError(f"{path}: {needed}; .safetensors does not") from None
