@@ -348,6 +348,7 @@ next(held[0])
 """
 INTERRUPT = """
 import os, signal, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 held = crop_batches(sys.argv[1:], config)
 try:
