@@ -15,7 +15,6 @@ from d2f_mlx.color import SRGB
 from d2f_mlx.develop import Colour, DevelopConfig, Developer, FilmColour, HalideEngine, StochasticEngine
 from d2f_mlx.develop.halide import _DRIFT
 from d2f_mlx.develop.photo import TO_TYPE, floats
-from d2f_mlx.develop.stochastic import scanned
 from d2f_mlx.film import DEFAULT, BooleanGrain, Darkroom, FilmStock, Optics, ScannedGrain, Scanner, boolean_grain
 from d2f_mlx.grain import Halides, boolean_view, halide_mask, normalised_convolution, scatter
 from d2f_mlx.grain.filters import averaged, correlate, gaussian_taps
@@ -110,7 +109,7 @@ def develop_table(name: str, size: tuple[int, int], limits: Limits, repeats: int
     if isinstance(engine, HalideEngine):
         stages += scatter_stages(engine, photo, key)
     else:
-        grain = scanned(stock, config, None, max(size), 1.0)
+        grain = engine.grain(max(size))
         if colour:
             stages += colour_stages(colour, stock, config, photo, size)
             stages += grain_stages(grain, key, edge)

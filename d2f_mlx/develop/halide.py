@@ -13,7 +13,7 @@ import mlx.core as mx
 import numpy as np
 
 from .. import checkpoint
-from ..film import FilmStock, Scanner, film_halides, push
+from ..film import FilmStock, Scanner, film_halides
 from ..grain import Halides, HalideStatistics, scatter
 from ..grain.filters import averaged
 from ..grain.halide import Kind
@@ -22,7 +22,7 @@ from ..models import Reconstructor
 from .colour import Colour
 from .config import LARGEST_TILE, DevelopConfig, Precision
 from .engine import cropped
-from .stochastic import StochasticEngine, scanned
+from .stochastic import StochasticEngine
 
 _NOISE = 100  # salt of the white noise that networks are given, apart from those that scatter halides
 _DRIFT = 16  # radius, in pixels, of the window over which developing leaves the mean where it was
@@ -55,16 +55,12 @@ class HalideEngine:
             raise ValueError("develop expects a stock with a film_format, an enlargement or an exposure_index")
         if stock is None and not framed and scanner not in (None, Scanner()):
             raise ValueError("develop expects a stock with a scanner of one's own, got none")
-        if stock is not None and config.exposure_index:
-            push(stock, config.exposure_index)
-        self._config = config
-        self._network = _precise(network or checkpoint.from_pretrained(config.reconstructor), config.precision)
-        self._scanner = scanner
-        self._stock = stock
-        self._own = statistics or checkpoint.statistics_of(config.reconstructor if network is None else None)
-        self.statistics = lru_cache(maxsize=4)(self._statistics_for)
         gaussian = replace(config, grain="gaussian", strength=1.0)
         self._film = StochasticEngine(gaussian, stock=stock, scanner=scanner) if stock else None
+        self._config = config
+        self._network = _precise(network or checkpoint.from_pretrained(config.reconstructor), config.precision)
+        self._own = statistics or checkpoint.statistics_of(config.reconstructor if network is None else None)
+        self.statistics = lru_cache(maxsize=4)(self._statistics_for)
         self._rebuild = mx.compile(self._rebuilt, inputs=self._network.state)
         self.halides: Kind = self._network.config.halides
         kind = self._network.config.network
@@ -95,9 +91,7 @@ class HalideEngine:
         return self._rebuild(photo, halides.mask, halides.image, key, mx.array(origin, mx.int32), strength, last)
 
     def _statistics_for(self, long_side: int) -> HalideStatistics:
-        if self._stock is None:
-            return self._own
-        return film_halides(scanned(self._stock, self._config, self._scanner, long_side, strength=1.0), self._own)
+        return film_halides(self._film.grain(long_side), self._own) if self._film else self._own
 
     def scattered(self, photo: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> Halides:
         """Scatter halides over one tile: those of a stock's own grain, or of a field with the film's statistics."""

@@ -20,7 +20,11 @@ _ADD = mx.compile(add_grain)
 
 
 class StochasticEngine:
-    """Draw a stock's grain where a tile lies on the film and add it; arguments as for `Developer`."""
+    """Draw a stock's grain where a tile lies on the film and add it; arguments as for `Developer`.
+
+    Attributes:
+        grain: The stock's grain in a picture with a long side of so many pixels.
+    """
 
     largest_tile, align = LARGEST_TILE, 1
 
@@ -32,7 +36,7 @@ class StochasticEngine:
         self._scanner = scanner
         if self._stock.kind == "scan" and scanner not in (None, Scanner()):
             raise ValueError(f"{self._stock.name} was fitted to scans and has its scanner in it: it takes no other")
-        self._grain = lru_cache(maxsize=4)(self._grain_for)
+        self.grain = lru_cache(maxsize=4)(self._grain_for)
         self._discs = lru_cache(maxsize=4)(self._discs_for)
         if config.exposure_index:
             push(self._stock, config.exposure_index)
@@ -63,36 +67,31 @@ class StochasticEngine:
             return colour.picture(cropped(self.grained(density, key, place, size), last))
         if colour:
             photo = colour(photo, origin, max(size))
-        photo, grain = cropped(photo, first), self._grain(max(size))
+        photo, grain = cropped(photo, first), self.grain(max(size))
         unit = self._unit(grain.behind(photo), key, place, size)
         return _ADD(cropped(photo, last), cropped(unit, last), grain.tone)
 
     def grained(self, density: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
         """Add grain to a tile's densities above the base; (H, W, 3) -> (H, W, 3)."""
-        return self._grain(max(size)).add_to(density, self._unit(density, key, origin, size))
+        return self.grain(max(size)).add_to(density, self._unit(density, key, origin, size))
 
     def _unit(self, density: mx.array, key: mx.array, origin: tuple[int, int], size: tuple[int, int]) -> mx.array:
         """Draw a tile's grain, of mean 0 and variance 1."""
         discs = self._discs(max(size))
         if discs:
             return discs.unit(density, key, origin)
-        return unit_grain(self._grain(max(size)).field, key, origin, (density.shape[0], density.shape[1]))
+        return unit_grain(self.grain(max(size)).field, key, origin, (density.shape[0], density.shape[1]))
 
     def _discs_for(self, long_side: int) -> BooleanGrain | None:
-        return boolean_grain(self._stock, self._grain(long_side)) if self._config.grain == "boolean" else None
+        return boolean_grain(self._stock, self.grain(long_side)) if self._config.grain == "boolean" else None
 
     def _grain_for(self, long_side: int) -> ScannedGrain:
-        return scanned(self._stock, self._config, self._scanner, long_side, self._config.strength)
-
-
-def scanned(
-    stock: FilmStock, config: DevelopConfig, scanner: Scanner | None, long_side: int, strength: float
-) -> ScannedGrain:
-    """Work out a stock's grain in a picture with a long side of so many pixels."""
-    if config.exposure_index:
-        strength *= push(stock, config.exposure_index)
-    if stock.kind == "scan" and not config.film_format:
-        pitch_um = stock.pitch_um / config.enlargement
-    else:
-        pitch_um = pitch_of((long_side, 1), config.film_format or "135", config.enlargement)
-    return scanned_grain(stock, pitch_um, scanner, strength)
+        stock, config = self._stock, self._config
+        strength = config.strength
+        if config.exposure_index:
+            strength *= push(stock, config.exposure_index)
+        if stock.kind == "scan" and not config.film_format:
+            pitch_um = stock.pitch_um / config.enlargement
+        else:
+            pitch_um = pitch_of((long_side, 1), config.film_format or "135", config.enlargement)
+        return scanned_grain(stock, pitch_um, self._scanner, strength)
