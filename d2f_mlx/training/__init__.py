@@ -1,6 +1,7 @@
 """Training: one step, a plain loop, exact resumption; on one machine or on several."""
 
-from .adversary import AdversarialStep, AdversaryConfig, check_adversary, start_from
+from .adversarial_step import AdversarialStep
+from .adversary import AdversaryConfig, check_adversary, start_from
 from .animate import Animation
 from .config import Callback, DiscriminatorConfig, Report, TrainConfig
 from .discriminator import check_discriminator, train_discriminator

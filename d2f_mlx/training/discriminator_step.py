@@ -11,6 +11,7 @@ import numpy as np
 
 from ..models import ResNet
 from .config import DiscriminatorConfig
+from .learner import Learner
 
 
 def normalised(crops: mx.array) -> mx.array:
@@ -40,54 +41,28 @@ def film_cross_entropy(logits: mx.array, is_film: mx.array, smoothing: float = 0
     return nn.losses.binary_cross_entropy(logits[:, 0], targets, with_logits=True, reduction="mean")
 
 
-class DiscriminatorStep:
-    """A discriminator in training; between steps it is in ``eval`` mode.
+class DiscriminatorStep(Learner):
+    """A discriminator in training; its BatchNorm's running means are part of its weights.
 
     Args:
-        network: What learns. It always has the weights, and the running means, of the last step.
+        network: What learns.
         config: How.
-
-    Attributes:
-        state: The weights with BatchNorm's running means (``model``), the momentum, the learning rate and the count of
-            steps (``optimizer``).
     """
 
     def __init__(self, network: ResNet, config: DiscriminatorConfig) -> None:
-        self._network, self._smoothing = network, config.smoothing
+        self._smoothing = config.smoothing
         rate = optim.step_decay(config.learning_rate, config.decay, config.decay_every)
         self._optimizer = optim.SGD(rate, config.momentum, config.weight_decay)
         self._optimizer.init(network.trainable_parameters())
         self._compiled = mx.compile(self._stepped)
-        self.restore({"model": network.parameters(), "optimizer": self._optimizer.state})
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
-        self.state = state
-        self._network.update(state["model"])
-        self._network.eval()
-
-    @property
-    def count(self) -> int:
-        """Steps done."""
-        return int(self.state["optimizer"]["step"])
-
-    @property
-    def learning_rate(self) -> float:
-        """The last step's."""
-        return float(self.state["optimizer"]["learning_rate"])
+        super().__init__(network, {"model": network.parameters(), "optimizer": self._optimizer.state})
 
     def __call__(self, crops: np.ndarray, is_film: np.ndarray) -> float:
         """Learn from a batch and return its cross entropy.
 
         Shape: crops (B, H, W, 3) uint8, is_film (B,) bool
         """
-        try:
-            state, loss = self._compiled(self.state, mx.array(crops), mx.array(is_film))
-            mx.eval(state, loss)
-        finally:
-            self.restore(self.state)  # tracing leaves its own
-        self.restore(state)
-        return float(loss)
+        return float(self._go_on(self._compiled, mx.array(crops), mx.array(is_film)))
 
     def _stepped(self, state: dict[str, Any], crops: mx.array, is_film: mx.array) -> tuple[dict[str, Any], mx.array]:
         network, optimizer = self._network, self._optimizer

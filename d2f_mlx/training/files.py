@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
@@ -16,6 +16,7 @@ from mlx.utils import tree_flatten, tree_unflatten
 from .. import checkpoint
 from ..grain import HalideStatistics
 from ..models import Reconstructor, ResNet
+from .learner import Learner
 
 _LAST = "last.safetensors"
 # What changes no result.
@@ -53,22 +54,6 @@ def settings_of(configs: Sequence[Any], *scans: Sequence[Path]) -> str:
     return json.dumps({name: value for name, value in values.items() if name not in _FREE}, sort_keys=True)
 
 
-class Resumable(Protocol):
-    """What files ask of a training's step."""
-
-    state: dict[str, Any]
-    """All that a resumption needs, by name."""
-
-    @property
-    def count(self) -> int:
-        """Steps done."""
-        ...
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
-        ...
-
-
 class Files:
     """What a training writes.
 
@@ -88,7 +73,7 @@ class Files:
         self,
         folder: Path,
         network: Reconstructor | ResNet,
-        step: Resumable,
+        step: Learner,
         settings: str,
         statistics: HalideStatistics | None,
         writes: bool,

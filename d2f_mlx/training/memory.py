@@ -13,7 +13,8 @@ from mlx.utils import tree_flatten
 from ..backend import free_memory_bytes
 from ..data import StreamConfig
 from ..models import Reconstructor, ReconstructorConfig
-from .adversary import AdversarialStep, AdversaryConfig, adversary_for
+from .adversarial_step import AdversarialStep
+from .adversary import AdversaryConfig, adversary_for
 from .config import TrainConfig
 from .step import Step
 

@@ -13,14 +13,15 @@ from .. import checkpoint
 from ..data import Meter, StreamConfig, crop_batches
 from ..grain import HalideStatistics
 from ..models import Reconstructor, ReconstructorConfig
-from .adversary import AdversarialStep, AdversaryConfig, adversary_for, alarms, check_adversary, start_from
+from .adversarial_step import AdversarialStep
+from .adversary import AdversaryConfig, adversary_for, alarms, check_adversary, start_from
 from .config import Callback, Report, TrainConfig, is_due
 from .evaluation import Evaluation
 from .files import Files, check_folder, settings_of
 from .interrupt import terminable
 from .memory import memory_limit
 from .ranks import PeerLostError, Ranks
-from .step import Learner, Step
+from .step import Step
 
 _DIVERGED = 1.0  # a mean squared error, of pictures in [-1, 1], far above an untrained network's
 _MIXED = 8  # crops, at least, whose channels are mixed
@@ -87,7 +88,7 @@ def train_reconstructor(
     network = Reconstructor(model_config)
     if adversary.start:
         start_from(network, checkpoint.from_pretrained(adversary.start))
-    step: Learner
+    step: AdversarialStep | Step
     if adversary_for(model_config, adversary):
         if ranks.size > 1:
             raise ValueError(f"adversarial training expects one process, got {ranks.size}")

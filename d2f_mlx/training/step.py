@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 import mlx.optimizers as optim
@@ -13,80 +13,35 @@ from mlx.utils import tree_map
 from ..models import Reconstructor
 from .config import TrainConfig
 from .examples import examples, shuffled, squared_error
+from .learner import Learner
 
 
-class Learner(Protocol):
-    """What a training asks of its step."""
-
-    state: dict[str, Any]
-    """All that a resumption needs, by name."""
-    losses: dict[str, float]
-    """Of the last step, by name, where there are several."""
-
-    def __call__(self, crops: np.ndarray) -> float:
-        """Learn from a batch (B, H, W, 3), uint8, and return its mean squared error, pictures in [-1, 1]."""
-        ...
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
-        ...
-
-    @property
-    def count(self) -> int:
-        """Steps done."""
-        ...
-
-    @property
-    def learning_rate(self) -> float:
-        """The last step's."""
-        ...
-
-
-class Step:
+class Step(Learner):
     """A network in training.
 
     The parts' errors and their gradients are summed, and the number of pixels that count with them; what is divided is
     the sums, so that a batch gives the same step in however many parts, on however many machines.
 
     Args:
-        network: What learns. It always has the weights to be judged and kept: the running mean, if there is one.
+        network: What learns.
         config: How.
         group: Crops within which channels are mixed; see `shuffled`.
         mean: Averages arrays over the machines.
 
-    Attributes:
-        state: The weights (``model``), their running mean (``average``), empty where there is none, and Adam's moments,
-            learning rate and count of steps (``optimizer``).
-        losses: None beside what it returns.
     """
 
     def __init__(
         self, network: Reconstructor, config: TrainConfig, group: int, mean: Callable[[Any], Any] = lambda tree: tree
     ) -> None:
-        self._network, self._config, self._group, self._mean = network, config, group, mean
+        self._config, self._group, self._mean = config, group, mean
         # A short memory of squared gradients: with 0.999 a rare feature's first gradient moves a whole layer at once.
         self._optimizer = optim.Adam(schedule(config), betas=[0.9, 0.99], bias_correction=True)
         self._optimizer.init(network.trainable_parameters())
         weights = network.trainable_parameters()
-        self.restore({"model": weights, "average": weights if config.ema else {}, "optimizer": self._optimizer.state})
-        self.losses: dict[str, float] = {}
+        average = weights if config.ema else {}
+        super().__init__(network, {"model": weights, "average": average, "optimizer": self._optimizer.state})
         self._sums = mx.compile(self._summed)
         self._update = mx.compile(self._updated)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
-        self.state = state
-        self._network.update(state["average"] or state["model"])
-
-    @property
-    def learning_rate(self) -> float:
-        """The last step's."""
-        return float(self.state["optimizer"]["learning_rate"])
-
-    @property
-    def count(self) -> int:
-        """Steps done."""
-        return int(self.state["optimizer"]["step"])
 
     def __call__(self, crops: np.ndarray) -> float:
         """Learn from a batch and return its mean squared error, pictures in [-1, 1].
@@ -94,10 +49,7 @@ class Step:
         Shape: (B, H, W, 3), uint8
         """
         sums = self._mean(self.sums(crops, self._config.accumulate))
-        state, loss = self._update(self.state, sums)
-        mx.eval(state, loss)
-        self.restore(state)
-        return float(loss)
+        return float(self._go_on(self._update, sums))
 
     def sums(self, crops: np.ndarray, parts: int) -> Any:
         """Return a batch's sums, found in parts: squared errors, how many values count, and the errors' gradients."""
