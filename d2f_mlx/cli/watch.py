@@ -14,9 +14,10 @@ import numpy as np
 from .. import images
 from ..color import SRGB, convert, managed
 from ..develop import DevelopConfig, Developer
-from ..grain import HalideStatistics, guided_base
+from ..grain import HalideStatistics
 from ..models import Reconstructor
 from ..training import Animation, Callback, Log, TensorBoard
+from ..training.examples import film_base
 from ..training.tensorboard import Pictures
 from .demo import PHOTOS, sample
 from .flags import add_flags, from_flags
@@ -96,7 +97,7 @@ def photo_crop(name: str) -> np.ndarray | None:
 def denoised_crop(scan: np.ndarray) -> np.ndarray:
     """Cut what is animated from a film scan and take its grain away; see `photo_crop`."""
     film = mx.array(images.to_float(_cut(scan)))
-    return images.from_float(np.array(guided_base(film[None], radius=8, epsilon=0.01)[0]))
+    return images.from_float(np.array(film_base(film[None])[0]))
 
 
 def developed(crop: np.ndarray, network: Reconstructor, statistics: HalideStatistics) -> np.ndarray:

@@ -8,8 +8,8 @@ import mlx.core as mx
 import numpy as np
 
 from ..data.alterations import ALTERATIONS, Alteration, denoise
-from ..grain import guided_base
 from .config import DiscriminatorConfig
+from .examples import film_base
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SHIFT = 0.25  # of the range of levels, for gains of e
@@ -53,7 +53,7 @@ def bared(film: np.ndarray, digital: np.ndarray, share: float, rng: np.random.Ge
     sigma = rng.uniform(4, 12, len(film)).astype(np.float32)
     digital = digital.copy()
     if (first := chosen & guided).any():
-        base = guided_base(mx.array(film[first].astype(np.float32) / 255), radius=8, epsilon=0.01)
+        base = film_base(mx.array(film[first].astype(np.float32) / 255))
         digital[first] = np.array(mx.clip(mx.round(base * 255), 0, 255).astype(mx.uint8))
     if (second := chosen & ~guided).any():
         digital[second] = denoise(film[second], sigma[second])

@@ -53,6 +53,15 @@ def shuffled(crops: mx.array, group: int) -> mx.array:
     return mx.concatenate([result, crops[whole:]])
 
 
+def film_base(film: mx.array) -> mx.array:
+    """Denoise film so smoothly that all of the grain is left in the residual.
+
+    Shape: (B, H, W, 3) -> the same
+    Range: [0, 1]
+    """
+    return guided_base(film, radius=8, epsilon=0.01)
+
+
 def varied(crops: mx.array, key: mx.array, share: float) -> mx.array:
     """Give some crops other grain: of more kinds of film than the scans are of.
 
@@ -73,7 +82,7 @@ def varied(crops: mx.array, key: mx.array, share: float) -> mx.array:
         return mx.random.uniform(low, high, (len(crops), 1, 1, channels), key=keys[index])
 
     film = crops.astype(mx.float32) / 255
-    base = guided_base(film, radius=8, epsilon=0.01)
+    base = film_base(film)
     flat = flat_areas(film).astype(mx.float32)
     strength = _deviation(film - base, flat) * mx.exp(draw(0, -0.5, 0.5))
     grain = mx.where(draw(1, 0, 1, 1) < 0.5, film - base, mx.random.normal(film.shape, key=keys[2]))
@@ -108,7 +117,7 @@ def examples(crops: mx.array, config: ReconstructorConfig) -> Examples:
     target = 2 * film - 1
     if config.way == "absolute":
         return Examples(mx.where(mask, target, 0), mask, target, target, mx.ones_like(target[..., :1]))
-    base = 2 * guided_base(film, radius=8, epsilon=0.01) - 1
+    base = 2 * film_base(film) - 1
     target = target - base
     return Examples(mx.where(mask, target, 0), mask, base, target, flat_areas(film).astype(mx.float32))
 

@@ -118,9 +118,9 @@ def plan_memory(
     """
     side = min(stream.crop, _SMALL)
     against = adversary_for(model, adversary)
-    step = Step(Reconstructor(replace(model, noise=0) if against else model), config, group=2)
-    weights = sum(array.nbytes for array in dict(tree_flatten(step.state["model"])).values())  # pyright: ignore
-    mx.eval(step.state["model"])
+    step = None if against else Step(Reconstructor(model), config, group=2)
+    if step:
+        mx.eval(step.state["model"])
     pixels, peaks = [], []
     for tried in _TRIED:
         crops = -(-tried // side**2)
@@ -128,17 +128,18 @@ def plan_memory(
         mx.clear_cache()
         mx.reset_peak_memory()
         before = mx.get_active_memory()
-        if against:
-            AdversarialStep(Reconstructor(model), config, replace(against, pool=0), 0, 2, crops)(film)
-        else:
+        if step:
             step.sums(film, parts=1)
+        elif against:
+            AdversarialStep(Reconstructor(model), config, replace(against, pool=0), 0, 2, crops)(film)
         pixels.append(crops * side**2)
         peaks.append(mx.get_peak_memory() - before)
     per_pixel = max(peaks[1] - peaks[0], 1) / (pixels[1] - pixels[0])
     fixed = max(peaks[0] - per_pixel * pixels[0], 0)
-    if not against:  # that was measured without the update, which holds old and new weights, moments, and gradients
+    if step:  # that was measured without the update, which holds old and new weights, moments, and gradients
+        weights = sum(array.nbytes for array in dict(tree_flatten(step.state["model"])).values())  # pyright: ignore
         fixed += (7 + 2 * bool(config.ema)) * weights
-    elif against.adversary:  # and this without the pool, old and new
+    elif against and against.adversary:  # and this without the pool, old and new
         fixed += 2 * _POOLED * against.pool * stream.crop**2
     available = config.memory_gb * _GIB or free_memory_bytes()
     batch = -(-stream.batch // machines)
